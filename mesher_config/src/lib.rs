@@ -1,0 +1,1 @@
+//! The configuration file: its schema, its checks and the words of its errors.

@@ -1,0 +1,1 @@
+//! The hosts table: its binary format, its writer and its reader.

@@ -1,0 +1,3 @@
+//! The daemon: claims names, gossips, and keeps the hosts table.
+
+fn main() {}
