@@ -1,3 +1,21 @@
 //! The project's own commands: demo, test, dist, install, machines, bench.
 
-fn main() {}
+mod cli;
+mod dist;
+mod host;
+mod install;
+mod machines;
+mod nsswitch;
+mod paths;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match cli::run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The command line: which command, with which options.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use lexopt::prelude::*;
+
+use crate::{dist, install, machines};
+
+const USAGE: &str = "\
+Usage: cargo xtask COMMAND [OPTIONS]
+
+Commands:
+  dist                      build the release files into target/dist, laid out as they are installed
+  install [--root DIR] [--from DIR]
+                            build them and install them on this machine (root); --from takes a finished dist tree
+  uninstall [--root DIR] [--purge]
+                            take them off again (root); --purge removes configuration and state as well
+  machines [SCENARIO…] [--suite bookworm|trixie] [--keep] [--script FILE --nodes FILE]
+                            run whole-machine scenarios (root), all of tests/machines when none is named
+
+Everything is described in docs/testing.md and docs/installing.md.
+";
+
+/// Runs the command the process was started with.
+///
+/// # Errors
+///
+/// Whatever kept the command from doing its work, and a command line that asks for nothing known.
+pub(crate) fn run() -> Result<ExitCode> {
+    let mut parser = lexopt::Parser::from_env();
+    let command = match parser.next()? {
+        Some(Value(command)) => command.string()?,
+        Some(Short('h') | Long("help")) | None => {
+            print!("{USAGE}");
+            return Ok(ExitCode::SUCCESS);
+        }
+        Some(other) => return Err(other.unexpected().into()),
+    };
+    match command.as_str() {
+        "dist" => {
+            no_more(&mut parser)?;
+            let tree = dist::build()?;
+            println!("{}", tree.display());
+            Ok(ExitCode::SUCCESS)
+        }
+        "install" => install::install(&install_options(&mut parser)?),
+        "uninstall" => install::uninstall(&uninstall_options(&mut parser)?),
+        "machines" => machines::run(&machines_options(&mut parser)?),
+        "help" => {
+            print!("{USAGE}");
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => bail!("there is no command {command:?}; `cargo xtask --help` lists them"),
+    }
+}
+
+fn no_more(parser: &mut lexopt::Parser) -> Result<()> {
+    match parser.next()? {
+        Some(argument) => Err(argument.unexpected().into()),
+        None => Ok(()),
+    }
+}
+
+fn install_options(parser: &mut lexopt::Parser) -> Result<install::Install> {
+    let mut options = install::Install::default();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("root") => options.root = Some(directory(parser)?),
+            Long("from") => options.from = Some(directory(parser)?),
+            _ => return Err(argument.unexpected().into()),
+        }
+    }
+    Ok(options)
+}
+
+fn uninstall_options(parser: &mut lexopt::Parser) -> Result<install::Uninstall> {
+    let mut options = install::Uninstall::default();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("root") => options.root = Some(directory(parser)?),
+            Long("purge") => options.purge = true,
+            _ => return Err(argument.unexpected().into()),
+        }
+    }
+    Ok(options)
+}
+
+fn machines_options(parser: &mut lexopt::Parser) -> Result<machines::Options> {
+    let mut options = machines::Options::default();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("suite") => options.suite = parser.value()?.string()?,
+            Long("keep") => options.keep = true,
+            Long("script") => options.script = Some(parser.value()?.into()),
+            Long("nodes") => options.nodes = Some(parser.value()?.into()),
+            Value(name) => options.scenarios.push(name.string()?),
+            _ => return Err(argument.unexpected().into()),
+        }
+    }
+    Ok(options)
+}
+
+fn directory(parser: &mut lexopt::Parser) -> Result<PathBuf> {
+    let path = PathBuf::from(parser.value()?);
+    path.canonicalize().with_context(|| format!("{}: expected a directory that exists", path.display()))
+}

@@ -1,0 +1,129 @@
+//! The release files: built, and laid out in `target/dist` as they are installed.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::{host, paths};
+
+/// A release file: where it comes from, where it is installed below the root, and with which mode.
+struct File {
+    source: PathBuf,
+    target: String,
+    mode: u32,
+}
+
+/// Builds the release files and lays them out. A tree that is there already is replaced whole, or, when anything
+/// fails, not touched. Returns the tree's path.
+///
+/// # Errors
+///
+/// When a build fails or a file cannot be written.
+pub(crate) fn build() -> Result<PathBuf> {
+    // The tests and install work on release files; a build that another xtask command needs is no place for
+    // the profile to differ.
+    cargo(&["build", "--release", "--locked", "-p", "mesherd", "-p", "mesherctl"])?;
+    cargo(&["build", "--profile", "nss", "--locked", "-p", "nss_mesher"])?;
+
+    let tree = paths::dist();
+    let fresh = tree.with_extension("new");
+    remove_tree(&fresh)?;
+    for file in files()? {
+        place(&file, &fresh)?;
+    }
+    remove_tree(&tree)?;
+    fs::rename(&fresh, &tree).with_context(|| format!("renaming {} into place", fresh.display()))?;
+    Ok(tree)
+}
+
+/// The installed path of the NSS module, relative to the root.
+///
+/// # Errors
+///
+/// When the C compiler cannot be asked where libraries go.
+pub(crate) fn module_path() -> Result<String> {
+    Ok(format!("usr/{}/libnss_mesher.so.2", host::library_directory()?))
+}
+
+/// Every file of a dist tree, relative to it, sorted.
+///
+/// # Errors
+///
+/// When the tree cannot be read.
+pub(crate) fn list(tree: &Path) -> Result<Vec<PathBuf>> {
+    fn walk(root: &Path, directory: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+        let entries = fs::read_dir(directory).with_context(|| format!("reading {}", directory.display()))?;
+        for entry in entries {
+            let path = entry?.path();
+            if path.is_dir() {
+                walk(root, &path, found)?;
+            } else {
+                found.push(path.strip_prefix(root)?.to_path_buf());
+            }
+        }
+        Ok(())
+    }
+    let mut found = Vec::new();
+    walk(tree, tree, &mut found)?;
+    found.sort();
+    Ok(found)
+}
+
+fn files() -> Result<Vec<File>> {
+    let target = paths::target();
+    let repository = paths::repository();
+    let file = |source: PathBuf, target: &str, mode| File { source, target: target.to_owned(), mode };
+    let units = repository.join("units");
+    let doc = "usr/share/doc/data-mesher";
+    let mut files = vec![
+        file(target.join("release/mesherd"), "usr/bin/mesherd", 0o755),
+        file(target.join("release/mesherctl"), "usr/bin/mesherctl", 0o755),
+        file(target.join("nss/libnss_mesher.so"), &module_path()?, 0o644),
+        file(units.join("data-mesher.socket"), "usr/lib/systemd/system/data-mesher.socket", 0o644),
+        file(units.join("data-mesher.service"), "usr/lib/systemd/system/data-mesher.service", 0o644),
+        file(units.join("sysusers.conf"), "usr/lib/sysusers.d/data-mesher.conf", 0o644),
+        file(units.join("config.toml"), &format!("{doc}/examples/config.toml"), 0o644),
+    ];
+    for text in ["LICENSE-MIT", "LICENSE-APACHE", "README.md", "CHANGELOG.md"] {
+        let source = repository.join(text);
+        if source.is_file() {
+            files.push(file(source, &format!("{doc}/{text}"), 0o644));
+        }
+    }
+    Ok(files)
+}
+
+fn place(file: &File, tree: &Path) -> Result<()> {
+    let target = tree.join(&file.target);
+    let directory = target.parent().context("a release file has a directory")?;
+    fs::create_dir_all(directory).with_context(|| format!("creating {}", directory.display()))?;
+    if !file.source.is_file() {
+        bail!("{} was not built", file.source.display());
+    }
+    fs::copy(&file.source, &target).with_context(|| format!("writing {}", target.display()))?;
+    fs::set_permissions(&target, fs::Permissions::from_mode(file.mode))
+        .with_context(|| format!("setting the mode of {}", target.display()))
+}
+
+fn remove_tree(tree: &Path) -> Result<()> {
+    if tree.exists() {
+        fs::remove_dir_all(tree).with_context(|| format!("removing {}", tree.display()))?;
+    }
+    Ok(())
+}
+
+fn cargo(arguments: &[&str]) -> Result<()> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    host::run(
+        Command::new(cargo)
+            .args(arguments)
+            .arg("--target-dir")
+            .arg(paths::target())
+            .current_dir(paths::repository()),
+    )
+}
