@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use mesher_claims::names::Label;
+
 use crate::document::{Document, Section};
 use crate::problem::Problems;
 use crate::schema::{
@@ -62,14 +64,13 @@ fn read_host(doc: &mut Document<'_>, mut section: Section<'_>, host_name: &str) 
     let given = section.has("label");
     let mut label = section.read(doc, "label", value::label);
     if !given {
-        let first = host_name.split('.').next().unwrap_or_default();
-        if value::is_label(first) {
-            label = Some(first.to_owned());
-        } else {
-            let expected = format!(
-                "one label of letters, digits, - and _ (the machine's host name, {host_name:?}, does not serve)"
-            );
-            section.missing(doc, "label", &expected);
+        match host_name.split('.').next().unwrap_or_default().parse::<Label>() {
+            Ok(first) => label = Some(first),
+            Err(error) => {
+                let expected =
+                    format!("one label (the machine's host name, {host_name:?}, does not serve: {error})");
+                section.missing(doc, "label", &expected);
+            }
         }
     }
     let names = section.read_list(doc, "names", value::claimed_name);

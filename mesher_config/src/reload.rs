@@ -23,7 +23,7 @@ mod tests {
 
     #[test]
     fn a_new_port_needs_a_restart_and_a_new_name_does_not() {
-        const NETWORK: &str = "network.id = \"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\"\n";
+        const NETWORK: &str = "network.id = \"6kpsY+KcUgq+9VB7Ey7F+ZVHdq6+vnuSQh7qaRRG0iw=\"\n";
         let old = parse(NETWORK, "alpha").unwrap();
         let new =
             parse(&format!("{NETWORK}host.names = [\"earth\"]\ncluster.port = 7000\n"), "alpha").unwrap();

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use mesher_claims::keys::NetworkId;
+use mesher_claims::names::{ClaimName, Label};
+
 use crate::{LoadError, parse};
 
 /// Where the daemon and the control tool look when no other file is named.
@@ -47,7 +50,7 @@ impl Config {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Network {
     /// `id`: the network's ed25519 public key. The only key that has no default.
-    pub id: [u8; 32],
+    pub id: NetworkId,
     /// `secret_file`: see [`crate::secret`]. A systemd credential `network.secret` wins over it.
     pub secret_file: PathBuf,
     /// `settings_file`: signed settings that this machine brings into the network.
@@ -58,9 +61,10 @@ pub struct Network {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Host {
     /// `label`: what this machine is called in status and logs. Default: its host name's first label.
-    pub label: String,
-    /// `names`: the names it claims under the network's domain.
-    pub names: Vec<String>,
+    pub label: Label,
+    /// `names`: the names it claims. Written relative to the network's domain or in full: the domain is not known
+    /// here, so `Domain::relative` has the last word.
+    pub names: Vec<ClaimName>,
     /// `interfaces`: those whose addresses are announced, by their names or alternative names.
     pub interfaces: Vec<String>,
     /// `addresses`: announced beside, or instead of, the interfaces'.

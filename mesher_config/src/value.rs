@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use data_encoding::BASE64;
+use mesher_claims::keys::{KeyError, NetworkId};
+use mesher_claims::names::{ClaimName, Label};
 use toml::de::DeValue;
 
 use crate::document::{describe, nearest};
@@ -70,17 +71,10 @@ pub(crate) fn path(value: &DeValue<'_>) -> Result<PathBuf, String> {
     })
 }
 
-/// The network's id: 32 bytes in base64.
-pub(crate) fn network_id(value: &DeValue<'_>) -> Result<[u8; 32], String> {
-    const EXPECTED: &str =
-        "the network's id, 44 characters of base64 as `mesherctl network init` and `network show` print it";
+pub(crate) fn network_id(value: &DeValue<'_>) -> Result<NetworkId, String> {
+    const EXPECTED: &str = "the network's id, as `mesherctl network init` prints it";
     text(value, EXPECTED, |text| {
-        let bytes =
-            BASE64.decode(text.as_bytes()).map_err(|_| format!("expected {EXPECTED}, found {text:?}"))?;
-        let length = bytes.len();
-        bytes
-            .try_into()
-            .map_err(|_| format!("expected {EXPECTED}, found base64 of {length} bytes instead of 32"))
+        text.parse().map_err(|error: KeyError| format!("expected {EXPECTED}, found {error}"))
     })
 }
 
@@ -190,31 +184,16 @@ fn is_dns_name(name: &str) -> bool {
 }
 
 /// A name to claim, below the network's domain.
-pub(crate) fn claimed_name(value: &DeValue<'_>) -> Result<String, String> {
-    const EXPECTED: &str = "a host name: labels of letters, digits, - and _, such as \"earth\", \"grafana.earth\" or \"*.earth\"";
+pub(crate) fn claimed_name(value: &DeValue<'_>) -> Result<ClaimName, String> {
+    const EXPECTED: &str = "a host name, such as \"earth\", \"grafana.earth\" or \"*.earth\"";
     text(value, EXPECTED, |text| {
-        let below = text.strip_prefix("*.").unwrap_or(text);
-        if below.len() <= 253 && below.split('.').all(is_label) {
-            Ok(text.to_owned())
-        } else {
-            Err(format!("expected {EXPECTED}, found {text:?}"))
-        }
+        text.parse().map_err(|error| format!("expected {EXPECTED}, found {text:?}: {error}"))
     })
 }
 
-pub(crate) fn label(value: &DeValue<'_>) -> Result<String, String> {
-    const EXPECTED: &str = "one label of letters, digits, - and _, such as \"alpha\"";
+pub(crate) fn label(value: &DeValue<'_>) -> Result<Label, String> {
+    const EXPECTED: &str = "one label, such as \"alpha\"";
     text(value, EXPECTED, |text| {
-        if is_label(text) { Ok(text.to_owned()) } else { Err(format!("expected {EXPECTED}, found {text:?}")) }
+        text.parse().map_err(|error| format!("expected {EXPECTED}, found {text:?}: {error}"))
     })
-}
-
-/// Letters, digits, `-` and `_`, the last two not at the ends, 1 to 63 bytes.
-pub(crate) fn is_label(label: &str) -> bool {
-    let end_ok = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
-    let bytes = label.as_bytes();
-    bytes.len() <= 63
-        && end_ok(bytes.first())
-        && end_ok(bytes.last())
-        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }

@@ -9,7 +9,7 @@ impl Config {
     /// back to the same.
     pub fn to_toml(&self) -> String {
         let network = table([
-            ("id", Some(Value::String(data_encoding::BASE64.encode(&self.network.id)))),
+            ("id", Some(text(self.network.id))),
             ("secret_file", Some(text(self.network.secret_file.display()))),
             ("settings_file", self.network.settings_file.as_ref().map(|path| text(path.display()))),
         ]);

@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use mesher_claims::names::ClaimName;
 use mesher_config::{BootstrapNode, Config, LoadError, LogLevel, parse};
 
-const MINIMAL: &str = "[network]\nid = \"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\"\n";
+const MINIMAL: &str = "[network]\nid = \"6kpsY+KcUgq+9VB7Ey7F+ZVHdq6+vnuSQh7qaRRG0iw=\"\n";
 const FULL: &str = include_str!("full.toml");
 
 fn address(text: &str) -> BootstrapNode {
@@ -17,10 +18,10 @@ fn address(text: &str) -> BootstrapNode {
 fn only_the_id_is_needed_and_the_rest_has_the_documented_defaults() {
     let config = parse(MINIMAL, "alpha.example.org").unwrap();
     assert_eq!(config.log_level, LogLevel::Info);
-    assert_eq!(config.network.id.to_vec(), (0..32).collect::<Vec<u8>>());
+    assert_eq!(config.network.id.to_string(), "6kpsY+KcUgq+9VB7Ey7F+ZVHdq6+vnuSQh7qaRRG0iw=");
     assert_eq!(config.network.secret_file, Path::new("/etc/data-mesher/network.secret"));
     assert_eq!(config.network.settings_file, None);
-    assert_eq!(config.host.label, "alpha");
+    assert_eq!(config.host.label.as_str(), "alpha");
     assert!(config.host.names.is_empty() && config.host.interfaces.is_empty());
     assert!(config.host.addresses.is_empty() && !config.host.link_local);
     assert_eq!(config.cluster.port, 7946);
@@ -37,8 +38,11 @@ fn every_key_is_read() {
     assert_eq!(config.log_level, LogLevel::Debug);
     assert_eq!(config.network.secret_file, Path::new("/etc/mesh/secret"));
     assert_eq!(config.network.settings_file.as_deref(), Some(Path::new("/etc/mesh/settings")));
-    assert_eq!(config.host.label, "alpha");
-    assert_eq!(config.host.names, ["mercury", "grafana.earth", "*.earth"]);
+    assert_eq!(config.host.label.as_str(), "alpha");
+    assert_eq!(
+        config.host.names.iter().map(ClaimName::as_str).collect::<Vec<_>>(),
+        ["mercury", "grafana.earth", "*.earth"]
+    );
     assert_eq!(config.host.interfaces, ["eth1", "uplink"]);
     assert_eq!(
         config.host.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -118,7 +122,10 @@ fn the_documented_example_is_valid_and_complete() {
     let example =
         page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("no example");
     let config = parse(example, "alpha").unwrap_or_else(|problems| panic!("{problems}"));
-    assert_eq!(config.host.names, ["mercury", "venus", "earth"]);
+    assert_eq!(
+        config.host.names.iter().map(ClaimName::as_str).collect::<Vec<_>>(),
+        ["mercury", "venus", "earth"]
+    );
 
     let written: toml::Table = parse(FULL, "x").unwrap().to_toml().parse().unwrap();
     for (section, keys) in &written {
