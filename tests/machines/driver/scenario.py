@@ -1,0 +1,195 @@
+"""Runs one scenario: its machines, its script, and, when it fails, everything there is to see."""
+
+import contextlib
+import signal
+import sys
+import tempfile
+import time
+import traceback
+import unittest
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import network, nodes, product, report, sandbox
+from .machine import Machine
+
+# How many of a machine's last journal lines are shown; the whole is in the logs.
+_SHOWN_LINES = 60
+_UNIT = "data-mesher"
+
+
+@dataclass
+class Setup:
+    """What all scenarios of a run share."""
+
+    base: Path
+    dist: Path | None
+    layer: Path | None
+    logs: Path
+    keep: bool
+
+
+@dataclass
+class Outcome:
+    """How a scenario ended."""
+
+    name: str
+    passed: bool
+    seconds: float
+
+
+def run(script: Path, nodes_file: Path, setup: Setup) -> Outcome:
+    """Runs a scenario from clean machines."""
+    name = nodes_file.parent.name if nodes_file.name == "nodes.toml" else script.stem
+    report.line(f"\n{name}")
+    report.begin()
+    machines: list[Machine] = []
+    passed = False
+    try:
+        scenario = nodes.read(nodes_file)
+        network.create()
+        _make_machines(scenario, setup, machines)
+        with _time_limit(scenario.timeout):
+            exec(compile(script.read_text(), str(script), "exec"), _names(machines))
+        passed = True
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a script's sys.exit() is no success either
+        _show_failure(error, script, machines)
+    finally:
+        seconds = report.elapsed()
+        report.event(name, "passed" if passed else "FAILED")
+        _save_logs(machines, setup.logs / name, passed)
+        if setup.keep:
+            _look_around(machines)
+        for machine in machines:
+            machine.container.destroy()
+        network.delete()
+    return Outcome(name, passed, seconds)
+
+
+def _make_machines(scenario: nodes.Nodes, setup: Setup, machines: list[Machine]) -> None:
+    layers = [setup.base] if scenario.network is None else [setup.layer, setup.base]
+    for node in scenario.machines:
+        machines.append(Machine(node, layers))
+    if scenario.network is None:
+        return
+    with tempfile.TemporaryDirectory(dir=sandbox.WORK) as directory:
+        # init makes the directory itself, with the modes it wants.
+        files = Path(directory) / "network"
+        network_id = product.create_network(scenario.network, setup.dist, files)
+        for node, machine in zip(scenario.machines, machines, strict=True):
+            product.configure(machine.container.root, node, scenario.network, files, network_id)
+
+
+def _names(machines: list[Machine]) -> dict:
+    """What a script finds by name."""
+
+    def start_all() -> None:
+        for machine in machines:
+            machine.start()
+
+    def join_all() -> None:
+        for machine in machines:
+            machine.wait_for_shutdown()
+
+    def retry(fn, timeout: float = 900) -> None:
+        deadline = time.monotonic() + timeout
+        while not fn(False):
+            if time.monotonic() > deadline:
+                if fn(True):
+                    return
+                raise AssertionError(f"not within {timeout} s")
+            time.sleep(0.05)
+
+    def partition(one_side: list[Machine], other_side: list[Machine]) -> None:
+        network.cut([machine.name for machine in one_side], [machine.name for machine in other_side])
+        report.event("network", "cut")
+
+    def lose(percent: int) -> None:
+        network.lose(percent)
+        report.event("network", f"losing {percent} %")
+
+    def heal() -> None:
+        network.mend()
+        report.event("network", "whole again")
+
+    return {
+        **{machine.name.replace("-", "_"): machine for machine in machines},
+        "machines": machines, "start_all": start_all, "join_all": join_all, "subtest": _subtest, "retry": retry,
+        "log": _Log(), "t": unittest.TestCase(), "partition": partition, "lose": lose, "heal": heal,
+    }
+
+
+class _Log:
+    """The NixOS test driver's `log`."""
+
+    def info(self, message: str) -> None:
+        report.event("script", message)
+
+    log = warning = error = info
+
+
+@contextlib.contextmanager
+def _subtest(name: str):
+    report.event("·", name)
+    begun = time.monotonic()
+    try:
+        yield
+    except BaseException:
+        report.event("✗", f"{name}: failed after {time.monotonic() - begun:.2f} s")
+        raise
+    report.event("✓", f"{time.monotonic() - begun:.2f} s")
+
+
+@contextlib.contextmanager
+def _time_limit(seconds: float):
+    def expire(_signal: int, _frame: object) -> None:
+        raise TimeoutError(f"the script ran for {seconds:.0f} s, its time limit")
+
+    previous = signal.signal(signal.SIGALRM, expire)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+
+
+def _show_failure(error: BaseException, script: Path, machines: list[Machine]) -> None:
+    for machine in machines:
+        state = "on" if machine.container.is_on() else "off"
+        report.block(f"{machine.name} ({state}): the journal's last {_SHOWN_LINES} lines",
+                     machine.container.journal(f"--lines={_SHOWN_LINES}"))
+        report.block(f"{machine.name} ({state}): the journal of {_UNIT}",
+                     machine.container.journal(f"--lines={_SHOWN_LINES}", f"--unit={_UNIT}.service", f"--unit={_UNIT}.socket"))
+    # The script's own lines only: what the driver does below them tells a reader nothing.
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(script)]
+    where = "".join(traceback.format_list(frames))
+    message = "".join(traceback.format_exception_only(error))
+    if not frames and not isinstance(error, TimeoutError):
+        where = "".join(traceback.format_tb(error.__traceback__))
+    report.block("failed", f"{where}{message}")
+
+
+def _save_logs(machines: list[Machine], directory: Path, passed: bool) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    for machine in machines:
+        (directory / f"{machine.name}.journal").write_text(machine.container.journal())
+        if machine.container.console.exists():
+            (directory / f"{machine.name}.console").write_bytes(machine.container.console.read_bytes())
+    if not passed and machines:
+        report.line(f"whole journals and consoles: {directory}")
+
+
+def _look_around(machines: list[Machine]) -> None:
+    names = ", ".join(machine.name for machine in machines)
+    report.line(f"kept: type a machine's name ({names}) for a shell on it, an empty line to end")
+    known = {machine.name: machine for machine in machines}
+    for typed in sys.stdin:
+        if not typed.strip():
+            return
+        if machine := known.get(typed.strip()):
+            machine.container.connect().shell()
+        else:
+            report.line(f"there is no {typed.strip()!r}; there are {names}")
