@@ -1,0 +1,3 @@
+//! The daemon's parts. `main.rs` is the program; everything it is made of can be tested here.
+
+pub mod systemd;
