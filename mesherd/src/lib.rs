@@ -1,3 +1,4 @@
 //! The daemon's parts. `main.rs` is the program; everything it is made of can be tested here.
 
+pub mod interfaces;
 pub mod systemd;

@@ -85,7 +85,9 @@ mod tests {
     use super::super::events;
     use super::*;
 
-    static WRITTEN: Mutex<Vec<(Level, String, Vec<(String, String)>)>> = Mutex::new(Vec::new());
+    type Written = (Level, String, Vec<(String, String)>);
+
+    static WRITTEN: Mutex<Vec<Written>> = Mutex::new(Vec::new());
 
     struct Collect;
 
