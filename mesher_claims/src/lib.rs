@@ -14,6 +14,11 @@ pub mod keys;
 
 pub mod names;
 
+pub mod event;
+pub mod message;
+pub mod node;
 pub mod record;
+pub mod store;
+pub mod view;
 
 pub mod time;

@@ -40,6 +40,8 @@ pub struct SettingsBody {
     pub admission: Admission,
     /// Hosts whose signed times order the claims, if any are named.
     pub witnesses: Vec<HostKey>,
+    /// Hosts that were witnesses once: they are asked no more, and what they signed still counts.
+    pub former_witnesses: Vec<HostKey>,
     /// Hosts whose claims count nowhere any more.
     pub revoked: Vec<HostKey>,
     /// Whether loopback addresses are believed: for tests and demonstrations on one machine.
@@ -60,7 +62,7 @@ impl Body for SettingsBody {
             return Err(Refusal::OutOfRange("claim_ttl (3 seconds to 366 days)"));
         }
         super::host::in_range("revision", self.revision)?;
-        if self.witnesses.len() > MAX_WITNESSES {
+        if self.witnesses.len() > MAX_WITNESSES || self.former_witnesses.len() > MAX_WITNESSES {
             return Err(Refusal::OverLimit("16 witnesses"));
         }
         if self.revoked.len() > MAX_REVOKED {

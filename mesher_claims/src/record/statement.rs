@@ -19,6 +19,10 @@ pub struct StatementBody {
     pub epoch: u64,
     /// The witness's time, in milliseconds: its clock, and above every time it knew for the name.
     pub at: u64,
+    /// The witness takes the statement back: it saw the claimant's lease run out.
+    pub void: bool,
+    /// From the witness's own counter: of two statements on one host and name, the higher counts.
+    pub seq: u64,
 }
 
 impl Body for StatementBody {
@@ -30,6 +34,7 @@ impl Body for StatementBody {
 
     fn check(&self) -> Result<(), Refusal> {
         super::host::in_range("epoch", self.epoch)?;
+        super::host::in_range("seq", self.seq)?;
         super::host::in_range("at", self.at)
     }
 }

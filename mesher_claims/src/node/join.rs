@@ -1,0 +1,152 @@
+//! Joining: a node claims only after it has synchronised with one peer, or has waited in vain.
+
+use super::{Effect, Node, Phase};
+use crate::event::{BrokenBy, Event, JoinedBy};
+use crate::record::{ClaimBody, ClaimState, Record, Signed};
+use crate::time::{Age, Now};
+
+/// A clock that was slow by more than this when claims were minted alone has them moved, once.
+const RAISE_OVER_MS: i64 = 60_000;
+/// Between two synchronisations of a node that runs, in a small network.
+const SYNC_INTERVAL_MS: u64 = 30_000;
+/// And for every host known, so that a large network's digests stay a small part of its traffic.
+const SYNC_INTERVAL_PER_HOST_MS: u64 = 300;
+
+impl Node {
+    pub(super) fn tick_joining(&mut self, now: Now, until_boot_ms: u64) {
+        let waited = now.boot_ms >= until_boot_ms;
+        if self.settings().is_none() {
+            if waited && !self.waiting_told {
+                self.waiting_told = true;
+                self.tell(Event::WaitingForSettings);
+            }
+        } else if waited {
+            let how = if self.config.has_peers { JoinedBy::Timeout } else { JoinedBy::Alone };
+            self.finish_join(now, how);
+        }
+    }
+
+    /// Asks for a synchronisation, and decides when to ask again: quickly while joining, then rarely.
+    pub(super) fn synchronise(&mut self, now: Now) {
+        let hosts = self.store.hosts().count() as u64;
+        let pause_ms = match self.phase {
+            Phase::Joining { .. } => (200_u64 << self.sync_attempts.min(5)).min(5_000),
+            Phase::Running | Phase::Silenced => {
+                let interval = SYNC_INTERVAL_MS.max(SYNC_INTERVAL_PER_HOST_MS * hosts);
+                // Spread over the hosts, without asking for randomness: instance and seq are different everywhere.
+                interval * 3 / 4 + (self.instance ^ self.own.seq().wrapping_mul(0x9e37_79b9)) % (interval / 2)
+            }
+        };
+        self.sync_attempts += 1;
+        self.next_sync_boot_ms = now.boot_ms + pause_ms;
+        self.effects.push(Effect::Synchronise);
+    }
+
+    /// One peer's whole digest is satisfied, settings included.
+    pub(super) fn synchronised(&mut self, now: Now) {
+        self.wanted = None;
+        self.sync_attempts = 0;
+        let peers = self.peer_clocks(now);
+        let alone = peers.is_empty();
+        let moved_ms = self.clock.correct(now, peers);
+        // What was minted alone is judged at the first meeting with somebody who has a clock to show.
+        if self.own.minted_alone() && !alone && self.phase == Phase::Running {
+            self.own.set_minted_alone(false);
+            if moved_ms > RAISE_OVER_MS {
+                self.raise_epochs(now, moved_ms.unsigned_abs());
+            }
+        }
+        if matches!(self.phase, Phase::Joining { .. }) {
+            self.finish_join(now, JoinedBy::Synchronised);
+        }
+    }
+
+    /// A node that lapsed while it ran joins again before it claims: meanwhile others may have claimed its names.
+    pub(super) fn rejoin(&mut self, now: Now) {
+        let wait_ms = if self.config.has_peers { self.config.join_timeout_ms } else { 0 };
+        self.phase = Phase::Joining { until_boot_ms: now.boot_ms + wait_ms };
+        self.sync_attempts = 0;
+        self.next_sync_boot_ms = now.boot_ms;
+        self.wanted = None;
+        self.give_own_names_up(now);
+    }
+
+    /// What each live peer's wall clock shows now, by its last renewal and that renewal's age.
+    fn peer_clocks(&self, now: Now) -> Vec<u64> {
+        let ttl = self.store.claim_ttl_ms().unwrap_or(u64::MAX);
+        let peers = self.store.hosts().filter(|(host, entry)| **host != self.me && entry.is_leased(now, ttl));
+        let clocks = peers.filter_map(|(_, entry)| match (entry.record(), entry.age(now)) {
+            (Some(record), Age::Fresh(age_ms)) => Some(record.renewed_at_ms.saturating_add(age_ms)),
+            _ => None,
+        });
+        clocks.collect()
+    }
+
+    /// Decides whether the claims are broken, then announces what holds from now on.
+    fn finish_join(&mut self, now: Now, how: JoinedBy) {
+        let Some(ttl) = self.store.claim_ttl_ms() else { return };
+        self.tell(Event::Joined { how });
+        let adopted = self.fresh && self.adopt(now);
+        if !adopted {
+            let broken = self.broken_by(now, ttl);
+            if broken.is_some() || self.own.last_renewal().is_none() {
+                self.break_claims(now, broken);
+            }
+        }
+        self.fresh = false;
+        self.peer_said_expired = false;
+        self.phase = Phase::Running;
+        self.announce_all = true;
+        let stamp = self.own.last_stamp();
+        let claimed_alone = |node: &Self| how != JoinedBy::Synchronised && node.own.last_stamp() > stamp;
+        self.reconcile_with(now, |node| {
+            if claimed_alone(node) {
+                node.own.set_minted_alone(true);
+            }
+        });
+    }
+
+    /// With nothing on disk, takes up the own records that peers have kept, if they have not expired there.
+    fn adopt(&mut self, now: Now) -> bool {
+        let Some(entry) = self.store.host(&self.me) else { return false };
+        let Some(record) = entry.record().cloned() else { return false };
+        let alive = self.store.claim_ttl_ms().is_some_and(|ttl| entry.is_leased(now, ttl));
+        let claims: Vec<Signed<ClaimBody>> = entry.claims().cloned().collect();
+        let names = claims.iter().filter(|claim| claim.state == ClaimState::Held).count();
+        self.own.see_record(&record);
+        claims.into_iter().for_each(|claim| self.own.set_claim(claim));
+        if alive {
+            self.own.set_since(record.since);
+            self.tell(Event::Adopted { names });
+        }
+        alive
+    }
+
+    /// Sets `since` above everything this host ever claimed with, so that no old claim of its can come back.
+    fn break_claims(&mut self, now: Now, why: Option<BrokenBy>) {
+        let held = self.own.claims().filter(|claim| claim.state == ClaimState::Held).count();
+        let known = self.own.claims().map(|claim| claim.epoch).max();
+        let since = self.mint(now, known);
+        self.own.set_since(since);
+        if let Some(why) = why
+            && held > 0
+        {
+            self.tell(Event::ClaimsBroken { why, names: held });
+        }
+    }
+
+    fn raise_epochs(&mut self, now: Now, by_ms: u64) {
+        let held: Vec<ClaimBody> =
+            self.own.claims().filter(|c| c.state == ClaimState::Held).map(|c| (**c).clone()).collect();
+        for mut claim in held {
+            claim.epoch = claim.epoch.saturating_add(by_ms).min(crate::record::MAX_STAMP);
+            claim.seq = self.own.next_seq();
+            let claim = Signed::sign(&self.network, &self.key, claim);
+            self.own.set_claim(claim.clone());
+            self.store.merge(now, Record::Claim(claim), Age::NEW);
+        }
+        self.tell(Event::EpochsRaised { by_ms });
+        self.announce_all = true;
+        self.renew(now);
+    }
+}

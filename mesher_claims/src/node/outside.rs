@@ -1,0 +1,94 @@
+//! The own records as others show them: newer than what is known here, or equal but unlike.
+//!
+//! That happens when this host's state was lost or set back, or when another machine runs with a copy of its key.
+
+use super::{Node, Phase};
+use crate::event::Event;
+use crate::record::{ClaimBody, HostBody, Record, Signed};
+use crate::time::{Age, Now};
+
+/// So often in one run another instance must overtake this one before it is taken for a copy: a single time may be this
+/// host's own past, before it lost its state.
+const OVERTAKEN_BY_A_COPY: u32 = 3;
+/// So long after a foreign claim of this host was seen, this host's own word on it goes out.
+const SETTLE_MS: u64 = 200;
+
+impl Node {
+    /// Takes a record of this very host that came from outside.
+    pub(super) fn own_from_outside(&mut self, now: Now, record: Record, age: Age) {
+        if self.phase == Phase::Silenced || (self.fresh && matches!(self.phase, Phase::Joining { .. })) {
+            // Nothing is known here, or another machine speaks for this key: what peers have kept is all there is.
+            self.note_seq(&record);
+            self.store.merge(now, record, age);
+            return;
+        }
+        match record {
+            Record::Host(record) => self.own_host_record(now, &record, age),
+            Record::Claim(claim) => self.own_claim(now, claim),
+            record @ (Record::Certificate(_) | Record::Settings(_) | Record::Statement(_)) => {
+                self.store.merge(now, record, age);
+            }
+        }
+    }
+
+    /// A peer's digest shows this host's latest record as expired: for the mesh this host was away too long.
+    pub(super) fn own_age_from_outside(&mut self, seq: u64, age: Age) {
+        if age == Age::Expired && self.own.record().is_some_and(|record| record.seq == seq) {
+            self.peer_said_expired = true;
+        }
+    }
+
+    fn own_host_record(&mut self, now: Now, seen: &Signed<HostBody>, age: Age) {
+        self.own_age_from_outside(seen.seq, age);
+        let known = self.own.record().is_some_and(|own| own == seen || own.seq > seen.seq);
+        if known {
+            return;
+        }
+        self.own.see_record(seen);
+        if self.phase != Phase::Running {
+            return;
+        }
+        if seen.instance != self.instance && self.overtaken_by(seen.instance) {
+            return;
+        }
+        self.tell(Event::OwnRecordAhead { seen: seen.seq });
+        self.reconcile(now);
+    }
+
+    fn own_claim(&mut self, now: Now, seen: Signed<ClaimBody>) {
+        let own = self.own.claim(&seen.name);
+        if own.is_some_and(|own| *own == seen || own.seq > seen.seq) {
+            return;
+        }
+        self.own.see_seq(seen.seq);
+        self.unsettled.insert(seen.name.clone(), seen);
+        // Not at once: the host record it was announced with is on its way, and tells whether a copy of this host signed it.
+        self.next_renewal_boot_ms = self.next_renewal_boot_ms.min(now.boot_ms + SETTLE_MS);
+    }
+
+    /// Counts how often another instance overtook this one. Returns whether this instance has stopped announcing for it.
+    fn overtaken_by(&mut self, other: u64) -> bool {
+        self.overtaken += 1;
+        if self.overtaken < OVERTAKEN_BY_A_COPY {
+            return false;
+        }
+        // One of the two must stop, and both must come to the same answer alone.
+        let silenced = self.instance > other;
+        if !self.copy_reported {
+            self.copy_reported = true;
+            self.tell(Event::KeyCopied { silenced });
+        }
+        if silenced {
+            self.phase = Phase::Silenced;
+        }
+        silenced
+    }
+
+    fn note_seq(&mut self, record: &Record) {
+        match record {
+            Record::Host(record) => self.own.see_record(record),
+            Record::Claim(claim) => self.own.see_seq(claim.seq),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! What comes from peers: records by push, by synchronisation and through the carrier, and digests.
+
+use super::{Effect, Node, Phase};
+use crate::event::Event;
+use crate::keys::NodeId;
+use crate::message::Message;
+use crate::record::{HostBody, Record, Signed};
+use crate::store::{AgedRecord, Digest, Merged};
+use crate::time::{Age, Now};
+
+/// A clock further off than this is reported.
+const SKEW_MS: u64 = 60_000;
+/// Once per host and this long.
+const SKEW_EVERY_MS: u64 = 3_600_000;
+
+/// How a record came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Via {
+    /// Pushed by a peer, with an age: news goes on to others.
+    Push,
+    /// In answer to a digest, with an age.
+    Sync,
+    /// Through the carrier, without an age.
+    Carrier {
+        /// Whether the carrier says that the record's host is alive now.
+        alive: bool,
+    },
+}
+
+impl Node {
+    /// Takes in verified records.
+    pub fn receive(&mut self, now: Now, records: Vec<AgedRecord>, via: Via) {
+        let mut new = Vec::new();
+        for AgedRecord { record, age } in records {
+            let own = record.host() == Some(self.me);
+            if own && matches!(record, Record::Host(_) | Record::Claim(_)) {
+                self.own_from_outside(now, record, age);
+                continue;
+            }
+            let age = match via {
+                Via::Push | Via::Sync => age,
+                Via::Carrier { alive: true } => Age::NEW,
+                // Nobody knows how old it is: a synchronisation will tell.
+                Via::Carrier { alive: false } if matches!(record, Record::Host(_)) => continue,
+                Via::Carrier { alive: false } => Age::NEW,
+            };
+            if self.take(now, &record, age) && via == Via::Push {
+                new.push(AgedRecord { record, age });
+            }
+        }
+        if !new.is_empty() {
+            self.effects.push(Effect::Forward(new));
+        }
+        self.check_synchronised(now);
+    }
+
+    /// Takes in a peer's digest. Returns the messages to send back to that peer.
+    pub fn receive_digest(&mut self, now: Now, digest: Digest, reply: bool) -> Vec<Message> {
+        let comparison = self.store.compare(now, &self.me, &digest);
+        for (host, seq, age) in comparison.ages {
+            if host != self.me {
+                self.store.raise_age(now, &host, seq, age);
+            }
+        }
+        let me = NodeId::from(self.me);
+        if let Some(own) = digest.hosts.iter().find(|entry| entry.host == me) {
+            self.own_age_from_outside(own.seq, own.age);
+        }
+        let mut records: Vec<AgedRecord> = Vec::new();
+        if comparison.peer_lacks_settings {
+            records.extend(
+                self.settings().cloned().map(|s| AgedRecord { record: Record::Settings(s), age: Age::NEW }),
+            );
+        }
+        for (host, everything) in comparison.peer_lacks {
+            // A host that is joining says nothing of itself yet.
+            if host != self.me || self.phase == Phase::Running {
+                records.extend(self.store.records_of(now, &host, everything));
+            }
+        }
+        let mut messages = Message::records(false, records);
+        if reply {
+            self.wanted = Some(digest);
+            self.check_synchronised(now);
+        } else {
+            messages.push(Message::Digest { reply: true, digest: self.store.digest(now) });
+        }
+        messages
+    }
+
+    /// The digest to send on [`Effect::Synchronise`].
+    pub fn digest(&self, now: Now) -> Message {
+        Message::Digest { reply: false, digest: self.store.digest(now) }
+    }
+
+    fn check_synchronised(&mut self, now: Now) {
+        let Some(wanted) = &self.wanted else { return };
+        // A peer that knows no settings knows nothing that this node could be up to date with.
+        if wanted.settings.0 > 0 && !self.store.compare(now, &self.me, wanted).lacking {
+            self.synchronised(now);
+        }
+    }
+
+    /// Merges a record of somebody else. Returns whether it was news.
+    fn take(&mut self, now: Now, record: &Record, age: Age) -> bool {
+        if let Record::Settings(settings) = record {
+            // Spreads by itself.
+            self.take_settings(now, settings.clone());
+            return false;
+        }
+        if let Record::Host(host) = record {
+            self.watch_clock(now, host, age);
+        }
+        let seq_before = record.host().and_then(|host| Some(self.store.host(&host)?.record()?.seq));
+        match self.store.merge(now, record.clone(), age) {
+            Merged::New => true,
+            Merged::Renewed => {
+                let seq = record.host().and_then(|host| Some(self.store.host(&host)?.record()?.seq));
+                seq != seq_before
+            }
+            Merged::Known => false,
+            Merged::Refused(refusal) => {
+                self.tell(Event::Refused { host: record.host(), kind: record.kind(), refusal });
+                false
+            }
+        }
+    }
+
+    fn watch_clock(&mut self, now: Now, record: &Signed<HostBody>, age: Age) {
+        let Age::Fresh(age_ms) = age else { return };
+        let theirs = record.renewed_at_ms.saturating_add(age_ms);
+        let ours = self.clock.at(now);
+        if theirs.abs_diff(ours) <= SKEW_MS {
+            return;
+        }
+        let told = self.skew_told.get(&record.host).copied();
+        if told.is_some_and(|at| now.boot_ms < at + SKEW_EVERY_MS) {
+            return;
+        }
+        self.skew_told.retain(|_, at| now.boot_ms < *at + SKEW_EVERY_MS);
+        self.skew_told.insert(record.host, now.boot_ms);
+        let ahead_ms = theirs.cast_signed().saturating_sub(ours.cast_signed());
+        self.tell(Event::ClockSkew { host: record.host, label: record.label.clone(), ahead_ms });
+    }
+}

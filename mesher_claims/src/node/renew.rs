@@ -1,0 +1,147 @@
+//! Claiming, withdrawing and renewing: what a running host signs.
+
+use super::{Effect, Node, Phase};
+use crate::event::BrokenBy;
+use crate::names::ClaimName;
+use crate::record::{ClaimBody, ClaimState, HostBody, MAX_STAMP, Record, Signed};
+use crate::store::{AgedRecord, MAX_NAMES_PER_HOST};
+use crate::time::{Age, Now, renewal_interval_ms};
+
+/// An epoch further ahead of mesh time than this gives no precedence over newcomers: otherwise one absurd epoch could push
+/// the stamps of everybody who claims that name to the end of the range. Fifty years, in milliseconds.
+const MAX_LEAD_MS: u64 = 50 * 366 * 86_400_000;
+
+impl Node {
+    pub(super) fn tick_running(&mut self, now: Now) {
+        let Some(ttl) = self.store.claim_ttl_ms() else { return };
+        if let Some(why) = self.broken_by(now, ttl) {
+            self.peer_said_expired = why == BrokenBy::Peer;
+            self.rejoin(now);
+        } else if now.boot_ms >= self.next_renewal_boot_ms {
+            self.reconcile(now);
+        }
+    }
+
+    /// Brings the own claims into line with the configuration, and signs a new host record, which renews every claim.
+    pub(super) fn reconcile(&mut self, now: Now) {
+        self.reconcile_with(now, |_| {});
+    }
+
+    /// The same; `before_saving` sees the node when all is minted and nothing is saved yet.
+    pub(super) fn reconcile_with(&mut self, now: Now, before_saving: impl FnOnce(&mut Self)) {
+        let mut changed = Vec::new();
+        for (name, addresses) in self.config.names.clone() {
+            let have = self.own.claim(&name).map(|claim| (**claim).clone());
+            let unsettled = self.unsettled.remove(&name).is_some();
+            let unbroken =
+                have.filter(|claim| claim.state == ClaimState::Held && claim.epoch >= self.own.since());
+            let epoch = match unbroken {
+                Some(claim)
+                    if !unsettled && claim.addresses == addresses && claim.name.as_str() == name.as_str() =>
+                {
+                    continue;
+                }
+                Some(claim) => claim.epoch,
+                None => self.mint(now, self.store.largest_epoch(&name)),
+            };
+            changed.push(ClaimBody {
+                host: self.me,
+                name,
+                epoch,
+                state: ClaimState::Held,
+                addresses,
+                seq: 0,
+            });
+        }
+        changed.extend(self.withdrawals());
+        let mut records = Vec::new();
+        for mut claim in changed {
+            claim.seq = self.own.next_seq();
+            let claim = Signed::sign(&self.network, &self.key, claim);
+            self.own.set_claim(claim.clone());
+            self.store.merge(now, Record::Claim(claim.clone()), Age::NEW);
+            records.push(Record::Claim(claim));
+        }
+        before_saving(self);
+        self.announce(now, records);
+    }
+
+    /// Signs a new host record.
+    pub(super) fn renew(&mut self, now: Now) {
+        self.announce(now, Vec::new());
+    }
+
+    /// A stamp above mesh time or what is `known`, and above every stamp this host ever used.
+    pub(super) fn mint(&mut self, now: Now, known: Option<u64>) -> u64 {
+        let mesh_ms = self.clock.at(now);
+        let known = known.filter(|epoch| *epoch <= mesh_ms.saturating_add(MAX_LEAD_MS));
+        let above = known.map_or(0, |epoch| epoch + 1).max(self.own.last_stamp() + 1);
+        let stamp = mesh_ms.max(above).max(self.own.since()).min(MAX_STAMP);
+        self.own.see_stamp(stamp);
+        stamp
+    }
+
+    /// What is claimed and no longer wanted, and what others hold of this host that it does not know.
+    fn withdrawals(&mut self) -> Vec<ClaimBody> {
+        let unsettled = std::mem::take(&mut self.unsettled);
+        let wanted = &self.config.names;
+        let given_up = self.own.claims().filter(|claim| {
+            !wanted.contains_key(&claim.name)
+                && (claim.state == ClaimState::Held || unsettled.contains_key(&claim.name))
+        });
+        let foreign = unsettled.values().filter(|claim| self.own.claim(&claim.name).is_none());
+        let withdrawn: Vec<ClaimBody> = given_up
+            .chain(foreign)
+            .map(|claim| ClaimBody { state: ClaimState::Withdrawn, addresses: None, ..(**claim).clone() })
+            .collect();
+        self.make_room(withdrawn.len());
+        withdrawn
+    }
+
+    /// Withdrawals are remembered, for a peer that was away may still bring the claim back, but not without end.
+    fn make_room(&mut self, more: usize) {
+        let mut withdrawn: Vec<(u64, ClaimName)> = self
+            .own
+            .claims()
+            .filter(|claim| claim.state == ClaimState::Withdrawn)
+            .map(|claim| (claim.seq, claim.name.clone()))
+            .collect();
+        withdrawn.sort_unstable();
+        let over = (self.own.claims().count() + more).saturating_sub(MAX_NAMES_PER_HOST);
+        withdrawn.into_iter().take(over).for_each(|(_, name)| self.own.forget_claim(&name));
+    }
+
+    /// Signs the host record, then saves, then lets the records out.
+    fn announce(&mut self, now: Now, mut changed: Vec<Record>) {
+        let Some(ttl) = self.store.claim_ttl_ms() else { return };
+        if self.phase != Phase::Running {
+            return;
+        }
+        if std::mem::take(&mut self.announce_all) {
+            changed = self.own.claims().cloned().map(Record::Claim).collect();
+            changed.extend(
+                self.store.host(&self.me).and_then(|e| e.certificate()).cloned().map(Record::Certificate),
+            );
+        }
+        let record = HostBody {
+            host: self.me,
+            label: self.config.label.clone(),
+            addresses: self.config.addresses.clone(),
+            since: self.own.since(),
+            instance: self.instance,
+            renewed_at_ms: now.wall_ms.min(MAX_STAMP),
+            seq: self.own.next_seq(),
+        };
+        let record = Signed::sign(&self.network, &self.key, record);
+        self.own.set_record(record.clone(), now);
+        self.renewed_in_this_run = true;
+        self.store.merge(now, Record::Host(record.clone()), Age::NEW);
+        self.next_renewal_boot_ms = now.boot_ms + renewal_interval_ms(ttl);
+        // The claims go first: a host record that outruns them would let peers count the host without its names.
+        changed.push(Record::Host(record));
+        self.effects.push(Effect::SaveOwn);
+        self.effects.push(Effect::Carry(changed.clone()));
+        let aged = changed.into_iter().map(|record| AgedRecord { record, age: Age::NEW });
+        self.effects.push(Effect::Push(aged.collect()));
+    }
+}

@@ -1,0 +1,265 @@
+//! One host's records and the age of the newest.
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest as _, Sha256};
+
+use super::{AgedRecord, MAX_NAMES_PER_HOST, Merged};
+use crate::keys::HostKey;
+use crate::names::ClaimName;
+use crate::record::{Body, CertificateBody, ClaimBody, HostBody, Record, Refusal, Signed, StatementBody};
+use crate::time::{Age, Now};
+
+/// All that is known of one host.
+#[derive(Debug, Clone)]
+pub struct HostEntry {
+    record: Option<Signed<HostBody>>,
+    /// When the record's `seq` was first had by anyone, on this machine's CLOCK_BOOTTIME; before this boot it is negative.
+    born_boot_ms: i64,
+    /// Sticky: set when the age reached the TTL, cleared only by a higher `seq`.
+    expired: bool,
+    claims: BTreeMap<ClaimName, Signed<ClaimBody>>,
+    certificate: Option<Signed<CertificateBody>>,
+    statements: BTreeMap<(HostKey, ClaimName), Signed<StatementBody>>,
+    /// Sum of the hashes of all records but the host record: equal on two nodes that have the same ones.
+    fingerprint: u64,
+}
+
+impl HostEntry {
+    pub(super) fn new(now: Now) -> Self {
+        Self {
+            record: None,
+            born_boot_ms: now.boot_ms.cast_signed(),
+            expired: false,
+            claims: BTreeMap::new(),
+            certificate: None,
+            statements: BTreeMap::new(),
+            fingerprint: 0,
+        }
+    }
+
+    /// The newest host record. Claims may arrive before it; they count for nothing until it is there.
+    pub fn record(&self) -> Option<&Signed<HostBody>> {
+        self.record.as_ref()
+    }
+
+    /// All claims, withdrawn ones included.
+    pub fn claims(&self) -> impl Iterator<Item = &Signed<ClaimBody>> {
+        self.claims.values()
+    }
+
+    /// The claim on one name.
+    pub fn claim(&self, name: &ClaimName) -> Option<&Signed<ClaimBody>> {
+        self.claims.get(name)
+    }
+
+    /// The number of claims, withdrawn ones included.
+    pub fn claim_count(&self) -> usize {
+        self.claims.len()
+    }
+
+    /// The certificate with the highest serial.
+    pub fn certificate(&self) -> Option<&Signed<CertificateBody>> {
+        self.certificate.as_ref()
+    }
+
+    /// What this host stated as a witness.
+    pub fn statements(&self) -> impl Iterator<Item = &Signed<StatementBody>> {
+        self.statements.values()
+    }
+
+    /// What this host stated as a witness about one host's claim on one name.
+    pub fn statement(&self, host: &HostKey, name: &ClaimName) -> Option<&Signed<StatementBody>> {
+        self.statements.get(&(*host, name.clone()))
+    }
+
+    /// The age of the host record.
+    pub fn age(&self, now: Now) -> Age {
+        if self.expired { Age::Expired } else { Age::Fresh(self.age_ms(now)) }
+    }
+
+    /// Whether the host's claims count under this TTL.
+    pub fn is_leased(&self, now: Now, claim_ttl_ms: u64) -> bool {
+        self.record.is_some() && self.age(now).under(claim_ttl_ms) != Age::Expired
+    }
+
+    /// When the lease ends, on CLOCK_BOOTTIME in milliseconds.
+    pub fn lease_end_boot_ms(&self, claim_ttl_ms: u64) -> u64 {
+        let end = self.born_boot_ms.saturating_add_unsigned(claim_ttl_ms);
+        u64::try_from(end).unwrap_or(0)
+    }
+
+    /// Whether the record has expired for good.
+    pub fn is_expired(&self) -> bool {
+        self.expired
+    }
+
+    pub(super) fn fingerprint(&self) -> u64 {
+        if self.expired { 0 } else { self.fingerprint }
+    }
+
+    pub(super) fn age_ms(&self, now: Now) -> u64 {
+        u64::try_from(now.boot_ms.cast_signed().saturating_sub(self.born_boot_ms)).unwrap_or(0)
+    }
+
+    /// Whether its place may be given to another host when there is no room.
+    pub(super) fn is_expendable(&self) -> bool {
+        self.expired || self.record.is_none()
+    }
+
+    pub(super) fn merge_host(
+        &mut self,
+        now: Now,
+        record: Signed<HostBody>,
+        age: Age,
+        ttl: Option<u64>,
+    ) -> Merged {
+        let order = self.record.as_ref().map(|have| record.seq.cmp(&have.seq));
+        match order {
+            Some(std::cmp::Ordering::Less) => Merged::Known,
+            Some(std::cmp::Ordering::Equal) => {
+                let raised = self.raise_age(now, age, ttl);
+                let greater = self.record.as_ref().is_some_and(|have| record.canonical_order(have).is_gt());
+                if greater {
+                    self.record = Some(record);
+                }
+                if raised || greater { Merged::New } else { Merged::Known }
+            }
+            Some(std::cmp::Ordering::Greater) | None => {
+                let alike = self.record.as_ref().is_some_and(|have| {
+                    have.addresses == record.addresses
+                        && have.since == record.since
+                        && have.label == record.label
+                });
+                let was_over = self.expired;
+                self.record = Some(record);
+                self.set_age(now, age, ttl);
+                if alike && self.expired == was_over { Merged::Renewed } else { Merged::New }
+            }
+        }
+    }
+
+    pub(super) fn merge_claim(&mut self, record: Signed<ClaimBody>) -> Merged {
+        if let Some(have) = self.claims.get(&record.name) {
+            if record.seq.cmp(&have.seq).then_with(|| record.canonical_order(have)).is_le() {
+                return Merged::Known;
+            }
+        } else if self.claims.len() >= MAX_NAMES_PER_HOST {
+            let Some((last, _)) = self.claims.last_key_value() else { return Merged::Known };
+            if record.name > *last {
+                return Merged::Refused(Refusal::OverLimit("4,096 names a host"));
+            }
+            let last = last.clone();
+            self.remove_claim(&last);
+        }
+        self.remove_claim(&record.name.clone());
+        self.fingerprint = self.fingerprint.wrapping_add(hash(&record));
+        self.claims.insert(record.name.clone(), record);
+        Merged::New
+    }
+
+    pub(super) fn merge_certificate(&mut self, record: Signed<CertificateBody>) -> Merged {
+        let (added, mut removed) = (hash(&record), 0);
+        if let Some(have) = &self.certificate {
+            if record.serial.cmp(&have.serial).then_with(|| record.canonical_order(have)).is_le() {
+                return Merged::Known;
+            }
+            removed = hash(have);
+        }
+        self.certificate = Some(record);
+        self.fingerprint = self.fingerprint.wrapping_sub(removed).wrapping_add(added);
+        Merged::New
+    }
+
+    pub(super) fn merge_statement(&mut self, record: Signed<StatementBody>) -> Merged {
+        let key = (record.host, record.name.clone());
+        let (added, mut removed) = (hash(&record), 0);
+        if let Some(have) = self.statements.get(&key) {
+            if record.seq.cmp(&have.seq).then_with(|| record.canonical_order(have)).is_le() {
+                return Merged::Known;
+            }
+            removed = hash(have);
+        } else if self.statements.len() >= super::MAX_NAMES {
+            return Merged::Refused(Refusal::OverLimit("100,000 statements a witness"));
+        }
+        self.statements.insert(key, record);
+        self.fingerprint = self.fingerprint.wrapping_sub(removed).wrapping_add(added);
+        Merged::New
+    }
+
+    /// For an equal `seq` the larger age wins.
+    pub(super) fn raise_age(&mut self, now: Now, age: Age, ttl: Option<u64>) -> bool {
+        if age <= self.age(now) {
+            return false;
+        }
+        let was = self.expired;
+        self.set_age(now, age, ttl);
+        self.expired != was
+    }
+
+    fn set_age(&mut self, now: Now, age: Age, ttl: Option<u64>) {
+        let now_ms = now.boot_ms.cast_signed();
+        let ms = match age {
+            Age::Fresh(ms) => ms,
+            // Since when is not known; what is known is that the TTL is over.
+            Age::Expired => self.age_ms(now).max(ttl.unwrap_or(0)),
+        };
+        self.expired = age == Age::Expired || ttl.is_some_and(|ttl| ms >= ttl);
+        self.born_boot_ms = now_ms.saturating_sub_unsigned(ms);
+    }
+
+    /// Marks the record as expired for good once its age has reached the TTL. Returns whether that is new.
+    pub(super) fn expire(&mut self, now: Now, ttl: u64) -> bool {
+        let over = self.record.is_some() && !self.expired && self.age_ms(now) >= ttl;
+        self.expired |= over;
+        over
+    }
+
+    /// Drops the claims at twice the TTL. Returns how many.
+    pub(super) fn forget(&mut self, now: Now, ttl: u64) -> usize {
+        if !self.expired || self.age_ms(now) < ttl.saturating_mul(2) || self.claims.is_empty() {
+            return 0;
+        }
+        let names: Vec<ClaimName> = self.claims.keys().cloned().collect();
+        names.iter().for_each(|name| self.remove_claim(name));
+        names.len()
+    }
+
+    pub(super) fn records(&self, now: Now, ttl: Option<u64>, everything: bool) -> Vec<AgedRecord> {
+        let age = match ttl {
+            Some(ttl) => self.age(now).under(ttl),
+            None => self.age(now),
+        };
+        let plain = |record| AgedRecord { record, age: Age::NEW };
+        let mut records = Vec::new();
+        // Of an expired host only its record goes out, as a stub: its claims are over.
+        if everything && age != Age::Expired {
+            records.extend(self.certificate.iter().cloned().map(Record::Certificate).map(plain));
+            records.extend(self.claims.values().cloned().map(Record::Claim).map(plain));
+            records.extend(self.statements.values().cloned().map(Record::Statement).map(plain));
+        }
+        // Last, so that a reader who got it most likely got what it renews.
+        records.extend(
+            self.record.iter().cloned().map(|record| AgedRecord { record: Record::Host(record), age }),
+        );
+        records
+    }
+
+    pub(super) fn restore_age(&mut self, born_boot_ms: i64, expired: bool) {
+        self.born_boot_ms = born_boot_ms;
+        self.expired = expired;
+    }
+
+    fn remove_claim(&mut self, name: &ClaimName) {
+        if let Some(old) = self.claims.remove(name) {
+            self.fingerprint = self.fingerprint.wrapping_sub(hash(&old));
+        }
+    }
+}
+
+fn hash<B: Body>(record: &Signed<B>) -> u64 {
+    let hash: [u8; 32] = Sha256::new().chain_update(B::KIND).chain_update(record.encode()).finalize().into();
+    let mut first = [0; 8];
+    first.copy_from_slice(&hash[..8]);
+    u64::from_le_bytes(first)
+}

@@ -1,0 +1,196 @@
+//! The main job's scenario and its neighbours, on pure nodes.
+
+mod world;
+
+use mesher_claims::event::{BrokenBy, Event};
+use world::World;
+
+const NAMES: [&str; 8] = ["mercury", "venus", "earth", "mars", "jupiter", "saturn", "uranus", "neptune"];
+
+fn planets() -> World {
+    World::new(&[
+        ("alpha", &["mercury", "venus", "earth"]),
+        ("beta", &["mars", "jupiter"]),
+        ("gamma", &["earth", "saturn", "uranus", "neptune"]),
+    ])
+}
+
+fn all_up() -> World {
+    let mut world = planets();
+    world.boot_founder("alpha");
+    world.run(6_000);
+    world.boot("beta");
+    world.boot("gamma");
+    world.run(3_000);
+    world
+}
+
+fn expected(name: &str) -> &'static str {
+    match name {
+        "mercury" | "venus" | "earth" => "alpha",
+        "mars" | "jupiter" => "beta",
+        _ => "gamma",
+    }
+}
+
+#[track_caller]
+fn assert_sees(world: &World, on: &str, name: &str, holder: Option<&str>) {
+    assert_eq!(world.lookup(on, name).as_deref(), holder, "{name} as {on} sees it");
+}
+
+#[test]
+fn three_machines_agree_on_eight_names() {
+    let world = all_up();
+    for on in ["alpha", "beta", "gamma"] {
+        for name in NAMES {
+            assert_sees(&world, on, name, Some(expected(name)));
+        }
+    }
+    assert!(
+        world.machines["gamma"]
+            .events
+            .iter()
+            .any(|e| matches!(e, Event::Waiting { name, .. } if name.as_str() == "earth"))
+    );
+}
+
+#[test]
+fn names_of_a_machine_that_is_gone_expire_and_the_next_in_line_gets_them() {
+    let mut world = all_up();
+    world.stop("alpha");
+    world.run(5_000);
+    assert_sees(&world, "beta", "mercury", Some("alpha"));
+    world.run(6_000);
+    for on in ["beta", "gamma"] {
+        assert_sees(&world, on, "mercury", None);
+        assert_sees(&world, on, "earth", Some("gamma"));
+        assert_sees(&world, on, "mars", Some("beta"));
+    }
+    world.stop("beta");
+    world.run(11_000);
+    assert_sees(&world, "gamma", "mars", None);
+    assert_sees(&world, "gamma", "saturn", Some("gamma"));
+    world.boot("alpha");
+    world.run(7_000);
+    for on in ["alpha", "gamma"] {
+        assert_sees(&world, on, "mercury", Some("alpha"));
+        assert_sees(&world, on, "venus", Some("alpha"));
+        assert_sees(&world, on, "earth", Some("gamma"));
+    }
+    let broken =
+        |e: &Event| matches!(e, Event::ClaimsBroken { why: BrokenBy::Lapse | BrokenBy::Peer, names: 3 });
+    assert!(world.machines["alpha"].events.iter().any(broken));
+}
+
+#[test]
+fn a_reboot_inside_the_ttl_costs_nothing() {
+    let mut world = all_up();
+    world.stop("alpha");
+    world.run(2_000);
+    world.boot("alpha");
+    for _ in 0..200 {
+        world.run(100);
+        for on in ["beta", "gamma"] {
+            assert_sees(&world, on, "earth", Some("alpha"));
+            assert_sees(&world, on, "mercury", Some("alpha"));
+        }
+    }
+}
+
+#[test]
+fn a_restarted_daemon_publishes_what_its_store_holds_before_it_talks() {
+    let mut world = all_up();
+    world.stop("gamma");
+    world.run(500);
+    world.start("gamma");
+    let now = world.now("gamma");
+    world.node("gamma").refresh_view(now);
+    for name in NAMES {
+        assert_sees(&world, "gamma", name, Some(expected(name)));
+    }
+}
+
+#[test]
+fn a_suspended_machine_has_lost_its_claims_and_stands_in_line_again() {
+    let mut world = all_up();
+    let node = world.machines.get_mut("alpha").unwrap().node.take();
+    world.run(12_000);
+    world.machines.get_mut("alpha").unwrap().node = node;
+    world.run(1_000);
+    for on in ["alpha", "beta", "gamma"] {
+        assert_sees(&world, on, "earth", Some("gamma"));
+        assert_sees(&world, on, "venus", Some("alpha"));
+    }
+}
+
+#[test]
+fn after_a_partition_the_earliest_unbroken_claim_wins_everywhere() {
+    let mut world = all_up();
+    world.cut.extend([("alpha", "gamma"), ("alpha", "beta")]);
+    world.run(30_000);
+    assert_sees(&world, "alpha", "earth", Some("alpha"));
+    assert_sees(&world, "gamma", "earth", Some("gamma"));
+    world.cut.clear();
+    world.run(40_000);
+    for on in ["alpha", "beta", "gamma"] {
+        assert_sees(&world, on, "earth", Some("alpha"));
+    }
+}
+
+#[test]
+fn losing_the_state_directory_costs_no_name() {
+    let mut world = all_up();
+    world.stop("alpha");
+    let alpha = world.machines.get_mut("alpha").unwrap();
+    (alpha.own, alpha.store) = (None, None);
+    alpha.names.retain(|name| *name != "venus");
+    world.run(1_000);
+    world.boot("alpha");
+    world.run(3_000);
+    for on in ["alpha", "beta", "gamma"] {
+        assert_sees(&world, on, "earth", Some("alpha"));
+        assert_sees(&world, on, "venus", None);
+    }
+    assert!(world.machines["alpha"].events.iter().any(|e| matches!(e, Event::Adopted { names: 3 })));
+}
+
+#[test]
+fn of_two_machines_with_one_key_one_falls_silent_and_both_say_so() {
+    let mut world = World::new(&[("alpha", &["a"]), ("beta", &["a", "b"]), ("gamma", &["c"])]);
+    world.machines.get_mut("beta").unwrap().seed = 1;
+    world.boot_founder("alpha");
+    world.run(6_000);
+    world.boot("beta");
+    world.boot("gamma");
+    world.run(30_000);
+    let reports = |name: &str| {
+        world.machines[name].events.iter().filter_map(|e| match e {
+            Event::KeyCopied { silenced } => Some(*silenced),
+            _ => None,
+        })
+    };
+    let both: Vec<bool> = reports("alpha").chain(reports("beta")).collect();
+    assert_eq!(both.len(), 2, "each says so once");
+    assert_ne!(both[0], both[1], "and one of them falls silent");
+}
+
+#[test]
+fn a_machine_at_1970_that_claimed_alone_is_raised_when_it_meets_the_others() {
+    let mut world = World::new(&[("alpha", &["a"]), ("beta", &["x"]), ("gamma", &["x"])]);
+    world.boot_founder("alpha");
+    world.run(6_000);
+    world.boot("beta");
+    world.run(3_000);
+    // gamma knew the network before; it starts alone, at 1970, and claims what beta holds.
+    world.machines.get_mut("gamma").unwrap().clock_off_ms = -world::EPOCH_2026.cast_signed();
+    world.cut.extend([("alpha", "gamma"), ("beta", "gamma")]);
+    world.boot_founder("gamma");
+    world.run(10_000);
+    assert_sees(&world, "gamma", "x", Some("gamma"));
+    world.cut.clear();
+    world.run(40_000);
+    for on in ["alpha", "beta", "gamma"] {
+        assert_sees(&world, on, "x", Some("beta"));
+    }
+    assert!(world.machines["gamma"].events.iter().any(|e| matches!(e, Event::EpochsRaised { .. })));
+}

@@ -1,0 +1,229 @@
+//! A small world of nodes: a clock, a network with a delay, and machines that can be switched off and on. No randomness.
+
+#![allow(dead_code, reason = "each test file uses its own part of this")]
+#![allow(unreachable_pub, reason = "a module of tests has no outside")]
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use mesher_claims::address::Addresses;
+use mesher_claims::event::Event;
+use mesher_claims::keys::{NetworkId, SecretKey};
+use mesher_claims::message::Message;
+use mesher_claims::names::ClaimName;
+use mesher_claims::node::{Effect, Node, NodeConfig, OwnState, SavedOwn, Via};
+use mesher_claims::record::{Admission, SettingsBody, Signed};
+use mesher_claims::store::{SavedStore, Store};
+use mesher_claims::time::Now;
+
+pub const TTL_MS: u64 = 10_000;
+const DELAY_MS: u64 = 5;
+const STEP_MS: u64 = 5;
+pub const EPOCH_2026: u64 = 1_767_225_600_000;
+
+pub struct Machine {
+    pub name: &'static str,
+    pub seed: u8,
+    number: u8,
+    pub names: Vec<&'static str>,
+    pub addresses: Addresses,
+    pub node: Option<Node>,
+    /// What is on its disk.
+    pub own: Option<SavedOwn>,
+    pub store: Option<SavedStore>,
+    pub events: Vec<Event>,
+    /// Its wall clock is this far off.
+    pub clock_off_ms: i64,
+    booted_at_ms: u64,
+    starts: u64,
+}
+
+pub struct World {
+    pub time_ms: u64,
+    pub machines: BTreeMap<&'static str, Machine>,
+    pub cut: BTreeSet<(&'static str, &'static str)>,
+    flying: VecDeque<(u64, &'static str, &'static str, Vec<u8>)>,
+    network_key: SecretKey,
+}
+
+impl World {
+    pub fn new(machines: &[(&'static str, &[&'static str])]) -> Self {
+        let machines = machines.iter().enumerate().map(|(i, (name, names))| {
+            let number = u8::try_from(i + 1).unwrap();
+            let addresses = [format!("192.168.1.{number}"), format!("2001:db8:1::{number}")];
+            let machine = Machine {
+                name,
+                seed: number,
+                number,
+                names: names.to_vec(),
+                addresses: Addresses::new(addresses.iter().map(|a| a.parse().unwrap())).unwrap(),
+                node: None,
+                own: None,
+                store: None,
+                events: Vec::new(),
+                clock_off_ms: 0,
+                booted_at_ms: 0,
+                starts: 0,
+            };
+            (*name, machine)
+        });
+        Self {
+            time_ms: 100_000,
+            machines: machines.collect(),
+            cut: BTreeSet::new(),
+            flying: VecDeque::new(),
+            network_key: SecretKey::from_seed(&[200; 32]),
+        }
+    }
+
+    pub fn network(&self) -> NetworkId {
+        self.network_key.network_id()
+    }
+
+    pub fn settings(&self, revision: u64, claim_ttl_ms: u64) -> Signed<SettingsBody> {
+        let body = SettingsBody {
+            revision,
+            domain: "sol".parse().unwrap(),
+            claim_ttl_ms,
+            admission: Admission::Open,
+            witnesses: vec![],
+            former_witnesses: vec![],
+            revoked: vec![],
+            allow_loopback: false,
+            allow_public_domain: false,
+        };
+        Signed::sign(&self.network(), &self.network_key, body)
+    }
+
+    pub fn now(&self, name: &str) -> Now {
+        let machine = &self.machines[name];
+        Now {
+            boot_ms: self.time_ms - machine.booted_at_ms,
+            wall_ms: (EPOCH_2026 + self.time_ms).checked_add_signed(machine.clock_off_ms).unwrap(),
+        }
+    }
+
+    pub fn config(&self, name: &str) -> NodeConfig {
+        let machine = &self.machines[name];
+        NodeConfig {
+            label: machine.name.parse().unwrap(),
+            names: machine.names.iter().map(|name| (name.parse().unwrap(), None)).collect(),
+            addresses: machine.addresses.clone(),
+            join_timeout_ms: 5_000,
+            has_peers: true,
+            certificate: None,
+        }
+    }
+
+    /// Boots a machine and starts its daemon; the first boot of a founder brings the settings.
+    pub fn boot(&mut self, name: &'static str) {
+        let time_ms = self.time_ms;
+        self.machines.get_mut(name).unwrap().booted_at_ms = time_ms.saturating_sub(1_000);
+        self.start(name);
+    }
+
+    pub fn boot_founder(&mut self, name: &'static str) {
+        self.boot(name);
+        let (now, settings) = (self.now(name), self.settings(1, TTL_MS));
+        self.machines.get_mut(name).unwrap().node.as_mut().unwrap().bring_settings(now, settings);
+    }
+
+    /// Starts the daemon on a machine that is up.
+    pub fn start(&mut self, name: &'static str) {
+        let (now, network, config) = (self.now(name), self.network(), self.config(name));
+        let machine = self.machines.get_mut(name).unwrap();
+        machine.starts += 1;
+        let store = machine.store.as_ref().map_or_else(Store::default, |s| Store::restore(s, now).unwrap());
+        let own = machine.own.clone().map(|own| OwnState::from_saved(own).unwrap());
+        let key = SecretKey::from_seed(&[machine.seed; 32]);
+        let instance = machine.starts * 1_000 + u64::from(machine.number);
+        machine.node = Some(Node::start(network, key, instance, config, store, own, now));
+    }
+
+    /// Stops the daemon; the store is saved as on a clean stop.
+    pub fn stop(&mut self, name: &'static str) {
+        let now = self.now(name);
+        let machine = self.machines.get_mut(name).unwrap();
+        machine.store = machine.node.take().map(|node| node.store().save(now));
+    }
+
+    /// Lets time pass, message by message.
+    pub fn run(&mut self, ms: u64) {
+        let end = self.time_ms + ms;
+        while self.time_ms < end {
+            self.time_ms += STEP_MS;
+            self.deliver();
+            let names: Vec<_> = self.machines.keys().copied().collect();
+            for name in names {
+                let now = self.now(name);
+                let Some(node) = self.machines.get_mut(name).unwrap().node.as_mut() else { continue };
+                if now.boot_ms >= node.next_tick_boot_ms() {
+                    node.tick(now);
+                }
+                node.refresh_view(now);
+                let effects = node.take_effects();
+                self.carry_out(name, effects);
+            }
+        }
+    }
+
+    /// The holder's label and first address of a name, as one machine sees it.
+    pub fn lookup(&self, on: &str, name: &str) -> Option<String> {
+        let name: ClaimName = name.parse().unwrap();
+        let node = self.machines[on].node.as_ref()?;
+        node.view().holder(&name).map(|holder| holder.label.to_string())
+    }
+
+    pub fn node(&mut self, name: &str) -> &mut Node {
+        self.machines.get_mut(name).unwrap().node.as_mut().unwrap()
+    }
+
+    fn deliver(&mut self) {
+        while self.flying.front().is_some_and(|(at, ..)| *at <= self.time_ms) {
+            let (_, from, to, bytes) = self.flying.pop_front().unwrap();
+            if self.cut.contains(&(from, to)) || self.cut.contains(&(to, from)) {
+                continue;
+            }
+            let (now, network) = (self.now(to), self.network());
+            let Some(node) = self.machines.get_mut(to).unwrap().node.as_mut() else { continue };
+            let decoded = Message::decode(&network, &bytes).unwrap();
+            assert!(decoded.refused.is_empty(), "{:?}", decoded.refused);
+            match decoded.message {
+                Message::Digest { reply, digest } => {
+                    for answer in node.receive_digest(now, digest, reply) {
+                        self.send(to, from, &answer);
+                    }
+                }
+                Message::Records { pushed, records } => {
+                    node.receive(now, records, if pushed { Via::Push } else { Via::Sync });
+                }
+            }
+        }
+    }
+
+    fn carry_out(&mut self, name: &'static str, effects: Vec<Effect>) {
+        let others: Vec<_> = self.machines.keys().copied().filter(|other| *other != name).collect();
+        for effect in effects {
+            match effect {
+                Effect::SaveOwn => {
+                    let machine = self.machines.get_mut(name).unwrap();
+                    machine.own = machine.node.as_ref().map(|node| node.own().to_saved());
+                }
+                Effect::Carry(_) | Effect::Forward(_) => {}
+                Effect::Push(records) => {
+                    for message in Message::records(true, records) {
+                        others.iter().for_each(|other| self.send(name, other, &message));
+                    }
+                }
+                Effect::Synchronise => {
+                    let digest = self.machines[name].node.as_ref().unwrap().digest(self.now(name));
+                    others.iter().for_each(|other| self.send(name, other, &digest));
+                }
+                Effect::Tell(event) => self.machines.get_mut(name).unwrap().events.push(event),
+            }
+        }
+    }
+
+    fn send(&mut self, from: &'static str, to: &'static str, message: &Message) {
+        self.flying.push_back((self.time_ms + DELAY_MS, from, to, message.encode()));
+    }
+}
