@@ -1,0 +1,232 @@
+//! One name's record: its spelling and its addresses.
+
+use core::mem::MaybeUninit;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use crate::format::{
+    COUNT_BITS, F_ALIASES_FOLLOW, F_SCOPED, F_WILDCARD, MAX_ADDRESSES, RECORD_WORDS, words_for,
+};
+use crate::query::{Query, fold_word};
+use crate::table::Damage;
+
+/// An address family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4, 4 bytes.
+    V4,
+    /// IPv6, 16 bytes.
+    V6,
+}
+
+impl Family {
+    /// Bytes of one address.
+    pub const fn size(self) -> usize {
+        match self {
+            Self::V4 => 4,
+            Self::V6 => 16,
+        }
+    }
+}
+
+/// Bytes in the shared file: a name or a list of addresses.
+#[derive(Clone, Copy)]
+pub struct Shared<'a> {
+    words: &'a [AtomicU32],
+    /// Bytes before the first one that counts.
+    skip: usize,
+    len: usize,
+}
+
+impl<'a> Shared<'a> {
+    /// How many bytes there are.
+    #[inline]
+    pub fn len(self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    #[inline]
+    pub fn is_empty(self) -> bool {
+        self.len == 0
+    }
+
+    /// The bytes, in order.
+    pub fn bytes(self) -> impl Iterator<Item = u8> + 'a {
+        let bytes = self.words.iter().flat_map(|word| word.load(Ordering::Relaxed).to_ne_bytes());
+        bytes.skip(self.skip).take(self.len)
+    }
+
+    /// Everything but the first byte: the domain of a wildcard with its dot. The bytes then start inside a word, so only
+    /// [`bytes`](Self::bytes) and [`copy_to`](Self::copy_to) serve it.
+    pub fn skip_first(self) -> Self {
+        Self { skip: 1, len: self.len.saturating_sub(1), ..self }
+    }
+
+    /// Copies the bytes out, as many as fit.
+    #[inline]
+    pub fn copy_to(self, to: &mut [MaybeUninit<u8>]) {
+        let len = self.len.min(to.len());
+        let Some(to) = to.get_mut(..len) else { return };
+        if self.skip != 0 {
+            for (to, byte) in to.iter_mut().zip(self.bytes()) {
+                *to = MaybeUninit::new(byte);
+            }
+            return;
+        }
+        let (whole, rest) = to.as_chunks_mut::<4>();
+        let mut words = self.words.iter();
+        for (to, word) in whole.iter_mut().zip(words.by_ref()) {
+            *to = word.load(Ordering::Relaxed).to_ne_bytes().map(MaybeUninit::new);
+        }
+        if let Some(word) = words.next() {
+            for (to, byte) in rest.iter_mut().zip(word.load(Ordering::Relaxed).to_ne_bytes()) {
+                *to = MaybeUninit::new(byte);
+            }
+        }
+    }
+
+    /// Whether these bytes are the query's name, but for case.
+    #[inline]
+    pub(crate) fn is(self, query: &Query) -> bool {
+        self.len == query.len()
+            && self
+                .words
+                .iter()
+                .zip(query.table_words())
+                .all(|(word, asked)| fold_word(word.load(Ordering::Relaxed)) == asked)
+    }
+}
+
+/// One name's record. What it says is to be believed once [`Table::read`](crate::Table::read) has returned it.
+#[derive(Clone, Copy)]
+pub struct Record<'a> {
+    at: usize,
+    words: usize,
+    ttl_s: u16,
+    flags: u32,
+    name: Shared<'a>,
+    canonical: Shared<'a>,
+    v4: &'a [AtomicU32],
+    v6: &'a [AtomicU32],
+    scopes: &'a [AtomicU32],
+}
+
+impl<'a> Record<'a> {
+    /// The record at word `at` of an arena whose records end at `end`.
+    #[inline]
+    pub(crate) fn parse(arena: &'a [AtomicU32], at: usize, end: usize) -> Result<Self, Damage> {
+        let words = arena.get(at..end).ok_or(Damage)?;
+        let (head, rest) = words.split_first_chunk::<RECORD_WORDS>().ok_or(Damage)?;
+        let [lengths, counts] = head.each_ref().map(|word| word.load(Ordering::Relaxed));
+        let [name_len, canonical_len, ttl_low, ttl_high] = lengths.to_le_bytes();
+        let v4_count = counts as usize & MAX_ADDRESSES;
+        let v6_count = (counts >> COUNT_BITS) as usize & MAX_ADDRESSES;
+        // Nothing below can overflow: at most 2 × 64 words of names and 6 × 16,383 of addresses.
+        let v6_words = v6_count.wrapping_mul(4);
+        let scope_words = if counts & F_SCOPED == 0 { 0 } else { v6_count };
+
+        let (name, rest) = rest.split_at_checked(words_for(name_len.into())).ok_or(Damage)?;
+        let (canonical, rest) = rest.split_at_checked(words_for(canonical_len.into())).ok_or(Damage)?;
+        let (v4, rest) = rest.split_at_checked(v4_count).ok_or(Damage)?;
+        let (v6, rest) = rest.split_at_checked(v6_words).ok_or(Damage)?;
+        let (scopes, rest) = rest.split_at_checked(scope_words).ok_or(Damage)?;
+        Ok(Self {
+            at,
+            words: words.len().wrapping_sub(rest.len()),
+            ttl_s: u16::from_le_bytes([ttl_low, ttl_high]),
+            flags: counts,
+            name: Shared { words: name, skip: 0, len: name_len.into() },
+            canonical: Shared { words: canonical, skip: 0, len: canonical_len.into() },
+            v4,
+            v6,
+            scopes,
+        })
+    }
+
+    /// Where the record lies in its arena; with the publication's number this is its identity.
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
+    /// Where the next record lies.
+    pub(crate) fn next(&self) -> usize {
+        self.at.wrapping_add(self.words)
+    }
+
+    /// The name as it was claimed.
+    #[inline]
+    pub fn name(&self) -> Shared<'a> {
+        self.name
+    }
+
+    /// The canonical name, if this record's own name is but an alias.
+    #[inline]
+    pub fn canonical(&self) -> Option<Shared<'a>> {
+        (!self.canonical.is_empty()).then_some(self.canonical)
+    }
+
+    /// The canonical name: another's if this is an alias, else its own.
+    #[inline]
+    pub fn host(&self) -> Shared<'a> {
+        if self.canonical.is_empty() { self.name } else { self.canonical }
+    }
+
+    /// Whether its name comes before the query's in the table's order, or is the same.
+    pub fn is_up_to(&self, query: &Query) -> bool {
+        self.name.bytes().map(|byte| byte.to_ascii_lowercase()).le(query.bytes())
+    }
+
+    /// How long an answer may be kept, in seconds.
+    pub fn ttl_s(&self) -> u32 {
+        self.ttl_s.into()
+    }
+
+    /// Whether the name is `*.` and a domain.
+    #[inline]
+    pub fn is_wildcard(&self) -> bool {
+        self.flags & F_WILDCARD != 0
+    }
+
+    /// Whether records of this host's aliases follow.
+    #[inline]
+    pub(crate) fn aliases_follow(&self) -> bool {
+        self.flags & F_ALIASES_FOLLOW != 0
+    }
+
+    /// How many addresses of a family it has.
+    #[inline]
+    pub fn count(&self, family: Family) -> usize {
+        match family {
+            Family::V4 => self.v4.len(),
+            Family::V6 => self.v6.len() >> 2,
+        }
+    }
+
+    /// All addresses of a family, one after the other, in the table's order.
+    #[inline]
+    pub fn addresses(&self, family: Family) -> Shared<'a> {
+        let words = match family {
+            Family::V4 => self.v4,
+            Family::V6 => self.v6,
+        };
+        Shared { words, skip: 0, len: words.len().wrapping_mul(4) }
+    }
+
+    /// The IPv4 addresses, each as its bytes in memory order.
+    #[inline]
+    pub fn v4(&self) -> impl Iterator<Item = u32> + 'a {
+        self.v4.iter().map(|word| word.load(Ordering::Relaxed))
+    }
+
+    /// The IPv6 addresses, each as its bytes in memory order, with their scopes (interface index, 0 if none).
+    #[inline]
+    pub fn v6(&self) -> impl Iterator<Item = ([u32; 4], u32)> + 'a {
+        let scopes = self.scopes.iter().map(|word| word.load(Ordering::Relaxed));
+        self.v6
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .map(|words| words.each_ref().map(|word| word.load(Ordering::Relaxed)))
+            .zip(scopes.chain(core::iter::repeat(0)))
+    }
+}

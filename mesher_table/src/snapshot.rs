@@ -1,0 +1,311 @@
+//! Lookups in one arena.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use crate::format::{
+    BUCKET_SLOTS, D_BUCKETS, D_CONTAIN, D_CONTAIN_LEN, D_GENERATION, D_INDEX, D_PROBE, D_RECORD_COUNT,
+    D_RECORDS, D_RECORDS_END, D_REVERSE_V4, D_REVERSE_V4_LEN, D_REVERSE_V6, D_REVERSE_V6_LEN, D_SEED, D_SEQ,
+    D_USED, D_WILD, DIRECTORY_WORDS, LINE_WORDS, MAX_ALIASES, MAX_CONTAIN, MAX_PROBE, words_for,
+};
+use crate::query::Query;
+use crate::record::{Family, Record};
+use crate::table::Damage;
+
+/// One arena as a reader finds it; valid only inside [`Table::read`](crate::Table::read).
+#[derive(Clone, Copy)]
+pub struct Snapshot<'a> {
+    arena: &'a [AtomicU32],
+    directory: &'a [AtomicU32; DIRECTORY_WORDS],
+    publication: u32,
+}
+
+/// What the table says of a name.
+#[derive(Clone, Copy)]
+pub struct Answer<'a> {
+    /// The record that answers.
+    pub record: Record<'a>,
+    /// If it is a wildcard's: how many bytes of the query stand before the wildcard's domain, its dot not counted.
+    pub wildcard: Option<usize>,
+}
+
+/// Records one after the other, in order: by canonical name, each followed by its aliases.
+#[derive(Clone)]
+pub struct Records<'a> {
+    arena: &'a [AtomicU32],
+    at: usize,
+    end: usize,
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Result<Record<'a>, Damage>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.at >= self.end {
+            return None;
+        }
+        let record = Record::parse(self.arena, self.at, self.end);
+        // A record is never empty, so this ends; after damage nothing can be said about the rest.
+        self.at = record.as_ref().map_or(self.end, Record::next);
+        Some(record)
+    }
+}
+
+impl<'a> Snapshot<'a> {
+    #[inline]
+    pub(crate) fn new(arena: &'a [AtomicU32], publication: u32) -> Result<Self, Damage> {
+        let directory = arena.first_chunk::<DIRECTORY_WORDS>().ok_or(Damage)?;
+        let this = Self { arena, directory, publication };
+        if this.word(D_SEQ) == publication { Ok(this) } else { Err(Damage) }
+    }
+
+    #[inline]
+    fn word(&self, at: usize) -> u32 {
+        self.directory.get(at).map_or(0, |word| word.load(Ordering::Relaxed))
+    }
+
+    #[inline]
+    fn two_words(&self, at: usize) -> u64 {
+        u64::from(self.word(at)) | u64::from(self.word(at.wrapping_add(1))) << 32
+    }
+
+    #[inline]
+    fn load(&self, at: usize) -> Result<u32, Damage> {
+        self.arena.get(at).map(|word| word.load(Ordering::Relaxed)).ok_or(Damage)
+    }
+
+    #[inline]
+    fn record(&self, at: u32) -> Result<Record<'a>, Damage> {
+        Record::parse(self.arena, at as usize, self.word(D_RECORDS_END) as usize)
+    }
+
+    /// The publication looked at.
+    pub fn publication(&self) -> u32 {
+        self.publication
+    }
+
+    /// How many times the table's contents were published, over all files.
+    pub fn generation(&self) -> u64 {
+        self.two_words(D_GENERATION)
+    }
+
+    /// Bytes in use.
+    pub fn used_bytes(&self) -> usize {
+        (self.word(D_USED) as usize).saturating_mul(4)
+    }
+
+    /// How many records there are.
+    pub fn record_count(&self) -> usize {
+        self.word(D_RECORD_COUNT) as usize
+    }
+
+    /// Finds the record of exactly this name.
+    #[inline]
+    pub fn find_exact(&self, query: &Query) -> Result<Option<Record<'a>>, Damage> {
+        let buckets = self.word(D_BUCKETS);
+        if buckets == 0 {
+            return Ok(None);
+        }
+        let hash = query.hash(self.two_words(D_SEED));
+        let (mut bucket, tag) = slot_of(hash, buckets);
+        let index = self.arena.get(self.word(D_INDEX) as usize..).ok_or(Damage)?;
+        for _ in 0..(self.word(D_PROBE) as usize).min(MAX_PROBE) {
+            let start = (bucket as usize).wrapping_mul(LINE_WORDS);
+            let line = index.get(start..).and_then(<[_]>::first_chunk::<LINE_WORDS>).ok_or(Damage)?;
+            let (tags, places) = line.split_at(BUCKET_SLOTS);
+            for (stored, place) in tags.iter().zip(places) {
+                let stored = stored.load(Ordering::Relaxed);
+                if stored == tag {
+                    let record = self.record(place.load(Ordering::Relaxed))?;
+                    if record.name().is(query) {
+                        return Ok(Some(record));
+                    }
+                }
+                if stored == 0 {
+                    return Ok(None);
+                }
+            }
+            bucket = bucket.wrapping_add(1);
+            if bucket >= buckets {
+                bucket = 0;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Finds what answers a name: its own record, or else the wildcard with the longest domain above it.
+    #[inline]
+    pub fn find(&self, query: &Query) -> Result<Option<Answer<'a>>, Damage> {
+        match self.find_exact(query)? {
+            // The wildcard itself is not a host's name.
+            Some(record) if record.is_wildcard() => Ok(None),
+            Some(record) => Ok(Some(Answer { record, wildcard: None })),
+            None if self.word(D_WILD) == 0 => Ok(None),
+            None => self.find_wildcard(query),
+        }
+    }
+
+    #[cold]
+    fn find_wildcard(&self, query: &Query) -> Result<Option<Answer<'a>>, Damage> {
+        if !query.is_host_name() {
+            return Ok(None);
+        }
+        let [fewest, most, ..] = self.word(D_WILD).to_le_bytes();
+        let mut labels_left = query.bytes().filter(|byte| *byte == b'.').count();
+        for (at, _) in query.bytes().enumerate().filter(|(_, byte)| *byte == b'.') {
+            if (usize::from(fewest)..=usize::from(most)).contains(&labels_left)
+                && let Some(record) = self.find_exact(&query.wildcard(at))?
+                && record.is_wildcard()
+            {
+                return Ok(Some(Answer { record, wildcard: Some(at) }));
+            }
+            labels_left = labels_left.saturating_sub(1);
+        }
+        Ok(None)
+    }
+
+    /// Whether a name this table does not hold ends the lookup: it is one of the contained domains, or below one.
+    #[inline]
+    pub fn contains(&self, query: &Query) -> Result<bool, Damage> {
+        let count = self.word(D_CONTAIN_LEN);
+        if count == 0 { Ok(false) } else { self.is_below(query, count) }
+    }
+
+    /// Each domain is a word with its length in bytes and then its folded bytes.
+    #[cold]
+    fn is_below(&self, query: &Query, count: u32) -> Result<bool, Damage> {
+        let mut at = self.word(D_CONTAIN) as usize;
+        for _ in 0..(count as usize).min(MAX_CONTAIN) {
+            let len = self.load(at)? as usize & 0xff;
+            at = at.wrapping_add(1);
+            let words = self.arena.get(at..).and_then(|rest| rest.get(..words_for(len))).ok_or(Damage)?;
+            at = at.wrapping_add(words.len());
+            if let Some(before) = query.len().checked_sub(len) {
+                let domain = words.iter().flat_map(|word| word.load(Ordering::Relaxed).to_ne_bytes());
+                let at_label = before == 0 || query.byte(before.wrapping_sub(1)) == b'.';
+                if len > 0 && at_label && query.bytes().skip(before).eq(domain.take(len)) {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// The contained domains, as bytes.
+    #[cfg(feature = "std")]
+    pub(crate) fn contained(&self) -> Result<Vec<Vec<u8>>, Damage> {
+        let mut at = self.word(D_CONTAIN) as usize;
+        let mut domains = Vec::new();
+        for _ in 0..(self.word(D_CONTAIN_LEN) as usize).min(MAX_CONTAIN) {
+            let len = self.load(at)? as usize & 0xff;
+            let mut domain = Vec::new();
+            for word in 0..words_for(len) {
+                let bytes = self.load(at.wrapping_add(1).wrapping_add(word))?.to_ne_bytes();
+                domain.extend_from_slice(&bytes);
+            }
+            domain.truncate(len);
+            domains.push(domain);
+            at = at.wrapping_add(1).wrapping_add(words_for(len));
+        }
+        Ok(domains)
+    }
+
+    /// All records, in order.
+    pub fn records(&self) -> Records<'a> {
+        self.records_from(self.word(D_RECORDS) as usize)
+    }
+
+    /// The records from this place on, in order; the place is one that [`Record::at`] gave for this publication.
+    pub fn records_from(&self, at: usize) -> Records<'a> {
+        // A foreign place gives damage or nonsense, never a wild read.
+        Records { arena: self.arena, at, end: self.word(D_RECORDS_END) as usize }
+    }
+
+    /// The record of this name, which lay at `at` when it was last seen.
+    pub fn record_named(&self, at: usize, query: &Query) -> Result<Option<Record<'a>>, Damage> {
+        match self.records_from(at).next() {
+            Some(Ok(record)) if record.name().is(query) => Ok(Some(record)),
+            _ => self.find_exact(query),
+        }
+    }
+
+    /// The records after this one.
+    pub fn records_after(&self, record: &Record<'a>) -> Records<'a> {
+        self.records_from(record.next())
+    }
+
+    /// The aliases of a canonical name's record.
+    #[inline]
+    pub fn aliases(&self, record: &Record<'a>) -> impl Iterator<Item = Record<'a>> + use<'a> {
+        let mut records = self.records_after(record);
+        if !record.aliases_follow() {
+            records.at = records.end;
+        }
+        records.map_while(Result::ok).take_while(|record| record.canonical().is_some()).take(MAX_ALIASES)
+    }
+
+    /// The records with this address, in the order the writer gave: canonical names before aliases.
+    ///
+    /// `address` holds the address's bytes, four or sixteen.
+    pub fn find_address(
+        &self,
+        family: Family,
+        address: &[u8],
+    ) -> Result<impl Iterator<Item = Result<Record<'a>, Damage>> + use<'a>, Damage> {
+        let wanted = number(address);
+        let (start, count) = match family {
+            Family::V4 => (D_REVERSE_V4, D_REVERSE_V4_LEN),
+            Family::V6 => (D_REVERSE_V6, D_REVERSE_V6_LEN),
+        };
+        let start = self.word(start) as usize;
+        let pairs = self.arena.get(start..).ok_or(Damage)?.as_chunks::<2>().0;
+        let pairs = pairs.get(..self.word(count) as usize).ok_or(Damage)?;
+        let this = *self;
+        let key = move |pair: &[AtomicU32; 2]| -> Result<u128, Damage> {
+            let [key, _] = pair.each_ref().map(|word| word.load(Ordering::Relaxed));
+            match family {
+                Family::V4 => Ok(key.into()),
+                Family::V6 => this.v6_at(key as usize),
+            }
+        };
+
+        let (mut low, mut high) = (0_usize, pairs.len());
+        while low < high {
+            let middle = low.wrapping_add(high.wrapping_sub(low) >> 1);
+            if key(pairs.get(middle).ok_or(Damage)?)? < wanted {
+                low = middle.wrapping_add(1);
+            } else {
+                high = middle;
+            }
+        }
+        let group = pairs.get(low..).unwrap_or_default().iter();
+        Ok(group.map_while(move |pair| match key(pair) {
+            Ok(found) if found == wanted => {
+                let [_, place] = pair.each_ref().map(|word| word.load(Ordering::Relaxed));
+                Some(this.record(place))
+            }
+            Ok(_) => None,
+            Err(damage) => Some(Err(damage)),
+        }))
+    }
+
+    fn v6_at(&self, at: usize) -> Result<u128, Damage> {
+        let words = self.arena.get(at..).and_then(<[_]>::first_chunk::<4>).ok_or(Damage)?;
+        let word_bytes = words.each_ref().map(|word| word.load(Ordering::Relaxed).to_ne_bytes());
+        Ok(number(word_bytes.as_flattened()))
+    }
+}
+
+/// An address as a number: its first byte is the most significant.
+pub(crate) fn number(address: &[u8]) -> u128 {
+    address.iter().fold(0, |number, byte| number << 8 | u128::from(*byte))
+}
+
+/// A hash's bucket and tag. The bucket comes from the upper half, by multiplication, so that any number of buckets
+/// is filled evenly; the tag is the lower half, and never 0.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "the two halves of the hash are taken apart")]
+pub(crate) fn slot_of(hash: u64, buckets: u32) -> (u32, u32) {
+    let bucket = (hash >> 32).wrapping_mul(u64::from(buckets)) >> 32;
+    (bucket as u32, (hash as u32).max(1))
+}

@@ -1,0 +1,21 @@
+//! How the module is linked; see the crate's documentation.
+
+fn main() {
+    let folder = std::env::var("CARGO_MANIFEST_DIR").expect("cargo names the folder");
+    for argument in [
+        "-soname,libnss_mesher.so.2",
+        // Every symbol must be found at link time: one that is not is the mark of a reachable panic.
+        "-z,defs",
+        // Nothing is left to be resolved, or to be overwritten, while a stranger's process runs.
+        "-z,now",
+        "-z,relro",
+        // Threads may still be inside when a host program closes its NSS modules.
+        "-z,nodelete",
+        "--gc-sections",
+    ] {
+        println!("cargo::rustc-cdylib-link-arg=-Wl,{argument}");
+    }
+    println!("cargo::rustc-cdylib-link-arg=-Wl,--version-script={folder}/exports.map");
+    println!("cargo::rerun-if-changed=exports.map");
+    println!("cargo::rerun-if-changed=build.rs");
+}

@@ -1,0 +1,264 @@
+//! Names to addresses.
+
+use core::mem::MaybeUninit;
+
+use libc::{c_char, c_int, hostent};
+use mesher_table::{Answer, Damage, Family, Query, Snapshot, format::MAX_NAME};
+
+use crate::answer::{AddressTuple, Buffer, Errors, Full, Host, Outcome, Piece, list, string};
+use crate::mapping::with_table;
+
+/// The bytes of a name, without its end; at most one more than any name can have.
+///
+/// # Safety
+///
+/// `name` is null or a string that lives for `'a`.
+#[inline]
+unsafe fn typed<'a>(name: *const c_char) -> &'a [u8] {
+    if name.is_null() {
+        return b"";
+    }
+    // SAFETY: the caller's promise; strnlen reads no further than the string's end.
+    let len = unsafe { libc::strnlen(name, MAX_NAME.wrapping_add(2)) };
+    // SAFETY: `len` bytes of the string were just read.
+    unsafe { core::slice::from_raw_parts(name.cast(), len) }
+}
+
+/// Looks a name up and lets `fill` write the answer into the caller's buffer.
+#[inline]
+fn look_up<R>(
+    name: &[u8],
+    mut fill: impl FnMut(&Snapshot<'_>, &Query, &Answer<'_>) -> Result<Filled<R>, Damage>,
+) -> Result<R, Outcome> {
+    let Some(query) = Query::new(name) else { return Err(Outcome::Unknown { contained: false }) };
+    let found = with_table(|table| {
+        table.read(|snapshot| {
+            let filled = match snapshot.find(&query)? {
+                Some(answer) => fill(snapshot, &query, &answer)?,
+                None => Filled::Nothing,
+            };
+            Ok(match filled {
+                Filled::Answer(answer) => Ok(answer),
+                Filled::TooSmall => Err(Outcome::TooSmall),
+                Filled::NoData => Err(Outcome::NoData { contained: snapshot.contains(&query)? }),
+                Filled::Nothing => Err(Outcome::Unknown { contained: snapshot.contains(&query)? }),
+            })
+        })
+    });
+    // No table, or one that cannot be read: the next source is asked.
+    match found {
+        Some(Ok(answer)) => answer,
+        _ => Err(Outcome::Unavailable),
+    }
+}
+
+enum Filled<R> {
+    Answer(R),
+    TooSmall,
+    NoData,
+    Nothing,
+}
+
+impl<R> From<Result<R, Full>> for Filled<R> {
+    fn from(filled: Result<R, Full>) -> Self {
+        filled.map_or(Self::TooSmall, Self::Answer)
+    }
+}
+
+/// `gethostbyname4_r`: all addresses of a name, IPv4 first; glibc sorts them afterwards.
+///
+/// # Safety
+///
+/// `name` is a string; `pat`, the buffer and the errors are valid for writing; `ttlp` is null or valid for writing.
+/// `*pat` is null or, as before glibc 2.36, points to a tuple that takes the first address.
+#[inline]
+pub unsafe fn addresses_by_name(
+    name: *const c_char,
+    pat: *mut *mut AddressTuple,
+    buffer: Buffer,
+    errors: Errors,
+    ttlp: *mut i32,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    let name = unsafe { typed(name) };
+    let found = look_up(name, |_, _, answer| {
+        let record = &answer.record;
+        let count = record.count(Family::V4).saturating_add(record.count(Family::V6));
+        if count == 0 {
+            return Ok(Filled::NoData);
+        }
+        let Some(pieces) = host_name(answer, name) else { return Ok(Filled::Nothing) };
+        let mut buffer = buffer;
+        // SAFETY: the caller's promise; each attempt starts with a fresh copy of the whole buffer.
+        let Ok(tuples) = (unsafe { buffer.array::<AddressTuple>(count) }) else {
+            return Ok(Filled::TooSmall);
+        };
+        // SAFETY: as above.
+        let Ok(name) = (unsafe { string(&mut buffer, &pieces) }) else { return Ok(Filled::TooSmall) };
+        Ok(fill_tuples(tuples, answer, name).map_or(Filled::NoData, Filled::Answer))
+    });
+    let outcome = match found {
+        Ok(first) => {
+            // SAFETY: the caller's promises; `first` is in the caller's buffer and filled.
+            unsafe {
+                if (*pat).is_null() {
+                    *pat = first;
+                } else {
+                    **pat = *first;
+                }
+                store(ttlp, 0);
+            }
+            Outcome::Success
+        }
+        Err(outcome) => outcome,
+    };
+    // SAFETY: the caller's promise.
+    unsafe { errors.report(outcome) }
+}
+
+/// Chains the tuples; returns the first, `None` if there is none.
+#[inline]
+fn fill_tuples(
+    tuples: &mut [MaybeUninit<AddressTuple>],
+    answer: &Answer<'_>,
+    name: *mut c_char,
+) -> Option<*mut AddressTuple> {
+    let start = tuples.as_mut_ptr().cast::<AddressTuple>();
+    let last = tuples.len().checked_sub(1)?;
+    let v4 = answer.record.v4().map(|address| (libc::AF_INET, [address, 0, 0, 0], 0));
+    let v6 = answer.record.v6().map(|(address, scope)| (libc::AF_INET6, address, scope));
+    for (at, (tuple, (family, addr, scopeid))) in tuples.iter_mut().zip(v4.chain(v6)).enumerate() {
+        let next = if at == last { core::ptr::null_mut() } else { start.wrapping_add(at).wrapping_add(1) };
+        tuple.write(AddressTuple { next, name, family, addr, scopeid });
+    }
+    Some(start)
+}
+
+/// The name to answer with, in pieces: the stored spelling of the canonical name. A wildcard's answer has the name as
+/// it was typed or, where the wildcard is an alias, what was typed before the wildcard's domain and the
+/// canonical domain. `None` if that is too long for a name.
+#[inline]
+fn host_name<'a>(answer: &Answer<'a>, typed: &'a [u8]) -> Option<[Piece<'a>; 2]> {
+    match answer.wildcard {
+        None => Some([Piece::Table(answer.record.host()), Piece::Typed(b"")]),
+        Some(before) => wildcard_name(answer, typed, before),
+    }
+}
+
+#[cold]
+fn wildcard_name<'a>(answer: &Answer<'a>, typed: &'a [u8], before: usize) -> Option<[Piece<'a>; 2]> {
+    let typed = without_dot(typed);
+    match answer.record.canonical() {
+        None => Some([Piece::Typed(typed), Piece::Typed(b"")]),
+        Some(canonical) => {
+            let domain = canonical.skip_first();
+            let fits = before.saturating_add(domain.len()) <= MAX_NAME;
+            fits.then_some([Piece::Typed(typed.get(..before).unwrap_or(typed)), Piece::Table(domain)])
+        }
+    }
+}
+
+fn without_dot(typed: &[u8]) -> &[u8] {
+    typed.strip_suffix(b".").unwrap_or(typed)
+}
+
+/// `gethostbyname3_r`: one family's addresses of a name.
+///
+/// # Safety
+///
+/// `name` is a string; `host`, the buffer and the errors are valid for writing; `ttlp` and `canonp` are null or
+/// valid for writing.
+#[inline]
+pub unsafe fn host_by_name(
+    name: *const c_char,
+    af: c_int,
+    host: *mut hostent,
+    buffer: Buffer,
+    errors: Errors,
+    ttlp: *mut i32,
+    canonp: *mut *mut c_char,
+) -> c_int {
+    let family = match af {
+        libc::AF_INET | libc::AF_UNSPEC => Family::V4,
+        libc::AF_INET6 => Family::V6,
+        // SAFETY: the caller's promise.
+        _ => return unsafe { errors.report(Outcome::OtherFamily) },
+    };
+    // SAFETY: the caller's promise.
+    let name = unsafe { typed(name) };
+    let found = look_up(name, |snapshot, _, answer| {
+        if answer.record.count(family) == 0 {
+            return Ok(Filled::NoData);
+        }
+        let Some(pieces) = host_name(answer, name) else { return Ok(Filled::Nothing) };
+        // SAFETY: the caller's promise; each attempt starts with a fresh copy of the whole buffer.
+        Ok(unsafe { fill_host(snapshot, answer, family, name, &pieces, buffer) }.into())
+    });
+    let outcome = match found {
+        Ok(found) => {
+            // SAFETY: the caller's promises; the name lies in the caller's buffer.
+            unsafe {
+                found.store(host);
+                store(ttlp, 0);
+                store(canonp, found.name);
+            }
+            Outcome::Success
+        }
+        Err(outcome) => outcome,
+    };
+    // SAFETY: the caller's promise.
+    unsafe { errors.report(outcome) }
+}
+
+/// Writes a host into the buffer.
+///
+/// # Safety
+///
+/// As [`Buffer::bytes`].
+#[inline]
+unsafe fn fill_host(
+    snapshot: &Snapshot<'_>,
+    answer: &Answer<'_>,
+    family: Family,
+    typed: &[u8],
+    name: &[Piece<'_>],
+    mut buffer: Buffer,
+) -> Result<Host, Full> {
+    let record = &answer.record;
+    let own = match (record.canonical(), answer.wildcard) {
+        (None, _) => None,
+        (Some(_), None) => Some(Piece::Table(record.name())),
+        (Some(_), Some(_)) => Some(Piece::Typed(without_dot(typed))),
+    };
+    let further =
+        || snapshot.aliases(record).map(|alias| Piece::Table(alias.name())).take_while(|_| own.is_none());
+    let count = record.count(family);
+    // SAFETY: the caller's promise, for all pieces taken here.
+    unsafe {
+        let pointers = buffer.array(count.saturating_add(1))?;
+        let alias_count = usize::from(own.is_some()).saturating_add(further().count());
+        let aliases = buffer.array(alias_count.saturating_add(1))?;
+        let bytes = record.addresses(family);
+        let addresses = buffer.bytes(bytes.len())?;
+        bytes.copy_to(addresses);
+        let chunks = addresses.chunks_exact_mut(family.size()).map(|chunk| Ok(chunk.as_mut_ptr().cast()));
+        let addresses = list(pointers, chunks)?;
+        let name = string(&mut buffer, name)?;
+        let aliases =
+            list(aliases, own.into_iter().chain(further()).map(|alias| string(&mut buffer, &[alias])))?;
+        Ok(Host { name, aliases, addresses, family })
+    }
+}
+
+/// Stores through a pointer that may be null.
+///
+/// # Safety
+///
+/// It is null or valid for writing.
+#[inline]
+pub(crate) unsafe fn store<T>(place: *mut T, value: T) {
+    if !place.is_null() {
+        // SAFETY: the caller's promise.
+        unsafe { place.write(value) };
+    }
+}
