@@ -181,14 +181,15 @@ class _Notify:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(path))
         self._handle = handle
-        threading.Thread(target=self._read, daemon=True).start()
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
 
     def close(self) -> None:
+        # Ends the thread's recv(), which would otherwise go on with whoever gets the descriptor's number next.
+        self._socket.shutdown(socket.SHUT_RD)
+        self._thread.join()
         self._socket.close()
 
     def _read(self) -> None:
-        while True:
-            try:
-                self._handle(self._socket.recv(65536).decode(errors="replace"))
-            except OSError:
-                return
+        while message := self._socket.recv(65536):
+            self._handle(message.decode(errors="replace"))

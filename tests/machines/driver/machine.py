@@ -15,6 +15,8 @@ from .nodes import Node
 # A command that takes longer than this is worth a progress line.
 _SLOW = 1.0
 _POLL = 0.05
+# How often a unit may be restarted while a script waits for it.
+_VAIN_RESTARTS = 5
 # systemd-nspawn's exit status when the machine rebooted itself.
 _REBOOT_STATUS = 133
 
@@ -130,8 +132,9 @@ class Machine:
         """Waits until a unit is active. Fails at once when it failed, or is inactive with no job to change that."""
         del user
         deadline = time.monotonic() + timeout
+        restarts = None
         while True:
-            found = self.succeed(f"systemctl show --property=ActiveState,Job {shlex.quote(unit)}").splitlines()
+            found = self.succeed(f"systemctl show --property=ActiveState,Job,NRestarts {shlex.quote(unit)}").splitlines()
             state = dict(line.split("=", 1) for line in found)
             if state["ActiveState"] == "active":
                 return
@@ -140,6 +143,11 @@ class Machine:
             # The machine has booted, so a unit that was to come by itself would have a job by now.
             if state["ActiveState"] == "inactive" and state.get("Job", "0") in ("", "0"):
                 raise Failure(f"{self.name}: {unit} is inactive, and nothing is about to start it")
+            # One that systemd starts over and over will not be mended by waiting.
+            now = int(state.get("NRestarts", 0))
+            restarts = now if restarts is None else restarts
+            if now - restarts >= _VAIN_RESTARTS:
+                raise Failure(f"{self.name}: {unit} ends as soon as it starts\n{self._unit_status(unit)}")
             if time.monotonic() > deadline:
                 raise Failure(f"{self.name}: {unit} is {state['ActiveState']} after {timeout} s\n{self._unit_status(unit)}")
             time.sleep(_POLL)

@@ -13,8 +13,9 @@ from pathlib import Path
 from . import network, nodes, product, report, sandbox
 from .machine import Machine
 
-# How many of a machine's last journal lines are shown; the whole is in the logs.
-_SHOWN_LINES = 60
+# How many of the last lines of the daemon's journal, and of a machine's whole one, are shown; all is in the logs.
+_UNIT_LINES = 40
+_MACHINE_LINES = 15
 _UNIT = "data-mesher"
 
 
@@ -159,10 +160,10 @@ def _time_limit(seconds: float):
 def _show_failure(error: BaseException, script: Path, machines: list[Machine]) -> None:
     for machine in machines:
         state = "on" if machine.container.is_on() else "off"
-        report.block(f"{machine.name} ({state}): the journal's last {_SHOWN_LINES} lines",
-                     machine.container.journal(f"--lines={_SHOWN_LINES}"))
-        report.block(f"{machine.name} ({state}): the journal of {_UNIT}",
-                     machine.container.journal(f"--lines={_SHOWN_LINES}", f"--unit={_UNIT}.service", f"--unit={_UNIT}.socket"))
+        report.block(f"{machine.name} ({state}): the last of its journal",
+                     machine.container.journal(f"--lines={_MACHINE_LINES}"))
+        report.block(f"{machine.name} ({state}): the last of {_UNIT}'s journal",
+                     machine.container.journal(f"--lines={_UNIT_LINES}", f"--unit={_UNIT}.service", f"--unit={_UNIT}.socket"))
     # The script's own lines only: what the driver does below them tells a reader nothing.
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(script)]
     where = "".join(traceback.format_list(frames))
