@@ -46,7 +46,7 @@ impl Query {
         Some(Self::fill(name))
     }
 
-    #[inline]
+    #[inline(never)]
     fn fill(name: &[u8]) -> Self {
         let mut query = Self { words: [0; 32], len: name.len() };
         let (whole, rest) = name.as_chunks::<8>();

@@ -100,15 +100,12 @@ impl<'a> Shared<'a> {
 /// One name's record. What it says is to be believed once [`Table::read`](crate::Table::read) has returned it.
 #[derive(Clone, Copy)]
 pub struct Record<'a> {
+    /// The record's words, all of them and no more.
+    words: &'a [AtomicU32],
     at: usize,
-    words: usize,
-    ttl_s: u16,
-    flags: u32,
-    name: Shared<'a>,
-    canonical: Shared<'a>,
-    v4: &'a [AtomicU32],
-    v6: &'a [AtomicU32],
-    scopes: &'a [AtomicU32],
+    /// The fixed part, read once.
+    lengths: u32,
+    counts: u32,
 }
 
 impl<'a> Record<'a> {
@@ -116,31 +113,69 @@ impl<'a> Record<'a> {
     #[inline]
     pub(crate) fn parse(arena: &'a [AtomicU32], at: usize, end: usize) -> Result<Self, Damage> {
         let words = arena.get(at..end).ok_or(Damage)?;
-        let (head, rest) = words.split_first_chunk::<RECORD_WORDS>().ok_or(Damage)?;
+        let head = words.first_chunk::<RECORD_WORDS>().ok_or(Damage)?;
         let [lengths, counts] = head.each_ref().map(|word| word.load(Ordering::Relaxed));
-        let [name_len, canonical_len, ttl_low, ttl_high] = lengths.to_le_bytes();
-        let v4_count = counts as usize & MAX_ADDRESSES;
-        let v6_count = (counts >> COUNT_BITS) as usize & MAX_ADDRESSES;
-        // Nothing below can overflow: at most 2 × 64 words of names and 6 × 16,383 of addresses.
-        let v6_words = v6_count.wrapping_mul(4);
-        let scope_words = if counts & F_SCOPED == 0 { 0 } else { v6_count };
+        let mut record = Self { words, at, lengths, counts };
+        record.words = words.get(..record.len_words()).ok_or(Damage)?;
+        Ok(record)
+    }
 
-        let (name, rest) = rest.split_at_checked(words_for(name_len.into())).ok_or(Damage)?;
-        let (canonical, rest) = rest.split_at_checked(words_for(canonical_len.into())).ok_or(Damage)?;
-        let (v4, rest) = rest.split_at_checked(v4_count).ok_or(Damage)?;
-        let (v6, rest) = rest.split_at_checked(v6_words).ok_or(Damage)?;
-        let (scopes, rest) = rest.split_at_checked(scope_words).ok_or(Damage)?;
-        Ok(Self {
-            at,
-            words: words.len().wrapping_sub(rest.len()),
-            ttl_s: u16::from_le_bytes([ttl_low, ttl_high]),
-            flags: counts,
-            name: Shared { words: name, skip: 0, len: name_len.into() },
-            canonical: Shared { words: canonical, skip: 0, len: canonical_len.into() },
-            v4,
-            v6,
-            scopes,
-        })
+    /// Words of the whole record. Nothing here can overflow: there are at most 2 × 64 words of names and 6 × 16,383
+    /// of addresses.
+    #[inline]
+    fn len_words(&self) -> usize {
+        self.scopes_at().wrapping_add(if self.is_scoped() { self.v6_count() } else { 0 })
+    }
+
+    #[inline]
+    fn name_len(&self) -> usize {
+        self.lengths as usize & 0xff
+    }
+
+    #[inline]
+    fn canonical_len(&self) -> usize {
+        (self.lengths >> 8) as usize & 0xff
+    }
+
+    #[inline]
+    fn v4_count(&self) -> usize {
+        self.counts as usize & MAX_ADDRESSES
+    }
+
+    #[inline]
+    fn v6_count(&self) -> usize {
+        (self.counts >> COUNT_BITS) as usize & MAX_ADDRESSES
+    }
+
+    #[inline]
+    fn is_scoped(&self) -> bool {
+        self.counts & F_SCOPED != 0
+    }
+
+    #[inline]
+    fn canonical_at(&self) -> usize {
+        RECORD_WORDS.wrapping_add(words_for(self.name_len()))
+    }
+
+    #[inline]
+    fn v4_at(&self) -> usize {
+        self.canonical_at().wrapping_add(words_for(self.canonical_len()))
+    }
+
+    #[inline]
+    fn v6_at(&self) -> usize {
+        self.v4_at().wrapping_add(self.v4_count())
+    }
+
+    #[inline]
+    fn scopes_at(&self) -> usize {
+        self.v6_at().wrapping_add(self.v6_count().wrapping_mul(4))
+    }
+
+    /// A piece of the record, by its place and length in words.
+    #[inline]
+    fn piece(&self, at: usize, words: usize) -> &'a [AtomicU32] {
+        self.words.get(at..at.wrapping_add(words)).unwrap_or_default()
     }
 
     /// Where the record lies in its arena; with the publication's number this is its identity.
@@ -150,55 +185,66 @@ impl<'a> Record<'a> {
 
     /// Where the next record lies.
     pub(crate) fn next(&self) -> usize {
-        self.at.wrapping_add(self.words)
+        self.at.wrapping_add(self.words.len())
     }
 
     /// The name as it was claimed.
     #[inline]
     pub fn name(&self) -> Shared<'a> {
-        self.name
+        let len = self.name_len();
+        Shared { words: self.piece(RECORD_WORDS, words_for(len)), skip: 0, len }
     }
 
     /// The canonical name, if this record's own name is but an alias.
     #[inline]
     pub fn canonical(&self) -> Option<Shared<'a>> {
-        (!self.canonical.is_empty()).then_some(self.canonical)
+        self.is_alias().then(|| self.host())
+    }
+
+    /// Whether the name stands for another one, the canonical name.
+    #[inline]
+    pub fn is_alias(&self) -> bool {
+        self.canonical_len() != 0
     }
 
     /// The canonical name: another's if this is an alias, else its own.
     #[inline]
     pub fn host(&self) -> Shared<'a> {
-        if self.canonical.is_empty() { self.name } else { self.canonical }
+        let len = self.canonical_len();
+        if len == 0 {
+            return self.name();
+        }
+        Shared { words: self.piece(self.canonical_at(), words_for(len)), skip: 0, len }
     }
 
     /// Whether its name comes before the query's in the table's order, or is the same.
     pub fn is_up_to(&self, query: &Query) -> bool {
-        self.name.bytes().map(|byte| byte.to_ascii_lowercase()).le(query.bytes())
+        self.name().bytes().map(|byte| byte.to_ascii_lowercase()).le(query.bytes())
     }
 
     /// How long an answer may be kept, in seconds.
     pub fn ttl_s(&self) -> u32 {
-        self.ttl_s.into()
+        self.lengths >> 16
     }
 
     /// Whether the name is `*.` and a domain.
     #[inline]
     pub fn is_wildcard(&self) -> bool {
-        self.flags & F_WILDCARD != 0
+        self.counts & F_WILDCARD != 0
     }
 
     /// Whether records of this host's aliases follow.
     #[inline]
     pub(crate) fn aliases_follow(&self) -> bool {
-        self.flags & F_ALIASES_FOLLOW != 0
+        self.counts & F_ALIASES_FOLLOW != 0
     }
 
     /// How many addresses of a family it has.
     #[inline]
     pub fn count(&self, family: Family) -> usize {
         match family {
-            Family::V4 => self.v4.len(),
-            Family::V6 => self.v6.len() >> 2,
+            Family::V4 => self.v4_count(),
+            Family::V6 => self.v6_count(),
         }
     }
 
@@ -206,23 +252,34 @@ impl<'a> Record<'a> {
     #[inline]
     pub fn addresses(&self, family: Family) -> Shared<'a> {
         let words = match family {
-            Family::V4 => self.v4,
-            Family::V6 => self.v6,
+            Family::V4 => self.v4_words(),
+            Family::V6 => self.v6_words(),
         };
         Shared { words, skip: 0, len: words.len().wrapping_mul(4) }
+    }
+
+    #[inline]
+    fn v4_words(&self) -> &'a [AtomicU32] {
+        self.piece(self.v4_at(), self.v4_count())
+    }
+
+    #[inline]
+    fn v6_words(&self) -> &'a [AtomicU32] {
+        self.piece(self.v6_at(), self.v6_count().wrapping_mul(4))
     }
 
     /// The IPv4 addresses, each as its bytes in memory order.
     #[inline]
     pub fn v4(&self) -> impl Iterator<Item = u32> + 'a {
-        self.v4.iter().map(|word| word.load(Ordering::Relaxed))
+        self.v4_words().iter().map(|word| word.load(Ordering::Relaxed))
     }
 
     /// The IPv6 addresses, each as its bytes in memory order, with their scopes (interface index, 0 if none).
     #[inline]
     pub fn v6(&self) -> impl Iterator<Item = ([u32; 4], u32)> + 'a {
-        let scopes = self.scopes.iter().map(|word| word.load(Ordering::Relaxed));
-        self.v6
+        let scopes = if self.is_scoped() { self.piece(self.scopes_at(), self.v6_count()) } else { &[] };
+        let scopes = scopes.iter().map(|word| word.load(Ordering::Relaxed));
+        self.v6_words()
             .as_chunks::<4>()
             .0
             .iter()

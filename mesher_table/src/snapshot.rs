@@ -39,7 +39,7 @@ pub struct Records<'a> {
 impl<'a> Iterator for Records<'a> {
     type Item = Result<Record<'a>, Damage>;
 
-    #[inline]
+    #[inline(never)]
     fn next(&mut self) -> Option<Self::Item> {
         if self.at >= self.end {
             return None;
@@ -74,7 +74,6 @@ impl<'a> Snapshot<'a> {
         self.arena.get(at).map(|word| word.load(Ordering::Relaxed)).ok_or(Damage)
     }
 
-    #[inline]
     fn record(&self, at: u32) -> Result<Record<'a>, Damage> {
         Record::parse(self.arena, at as usize, self.word(D_RECORDS_END) as usize)
     }
@@ -94,13 +93,18 @@ impl<'a> Snapshot<'a> {
         (self.word(D_USED) as usize).saturating_mul(4)
     }
 
+    /// Words of the arena, used or not.
+    pub fn len_words(&self) -> usize {
+        self.arena.len()
+    }
+
     /// How many records there are.
     pub fn record_count(&self) -> usize {
         self.word(D_RECORD_COUNT) as usize
     }
 
     /// Finds the record of exactly this name.
-    #[inline]
+    #[inline(never)]
     pub fn find_exact(&self, query: &Query) -> Result<Option<Record<'a>>, Damage> {
         let buckets = self.word(D_BUCKETS);
         if buckets == 0 {
@@ -241,7 +245,7 @@ impl<'a> Snapshot<'a> {
         if !record.aliases_follow() {
             records.at = records.end;
         }
-        records.map_while(Result::ok).take_while(|record| record.canonical().is_some()).take(MAX_ALIASES)
+        records.map_while(Result::ok).take_while(Record::is_alias).take(MAX_ALIASES)
     }
 
     /// The records with this address, in the order the writer gave: canonical names before aliases.

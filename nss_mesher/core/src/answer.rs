@@ -190,6 +190,7 @@ impl Host {
 }
 
 /// Terminates an array of pointers and returns its start.
+#[inline]
 pub(crate) fn list(
     pointers: &mut [MaybeUninit<*mut c_char>],
     mut items: impl Iterator<Item = Result<*mut c_char, Full>>,
@@ -209,7 +210,7 @@ pub(crate) fn list(
 /// # Safety
 ///
 /// As [`Buffer::bytes`].
-#[inline]
+#[inline(never)]
 pub(crate) unsafe fn string(buffer: &mut Buffer, pieces: &[Piece<'_>]) -> Result<*mut c_char, Full> {
     let len = pieces.iter().fold(1_usize, |len, piece| len.saturating_add(piece.len()));
     // SAFETY: the caller's promise.

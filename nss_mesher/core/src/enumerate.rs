@@ -12,7 +12,8 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use libc::{c_int, hostent};
 use mesher_table::{Damage, Family, Query, Record, Snapshot};
 
-use crate::answer::{Buffer, Errors, Full, Host, Outcome, Piece, list, string};
+use crate::answer::{Buffer, Errors, Full, Outcome, Piece};
+use crate::forward::fill_host;
 use crate::mapping::with_table;
 
 /// The words of the last name.
@@ -55,8 +56,9 @@ pub unsafe fn next_host(host: *mut hostent, buffer: Buffer, errors: Errors) -> c
     let found = with_table(|table| {
         table.read(|snapshot| {
             let Some((record, at, family)) = next(snapshot, last.as_ref())? else { return Ok(None) };
+            let name = [Piece::Table(record.name())];
             // SAFETY: the caller's promise; each attempt starts with a fresh copy of the whole buffer.
-            let filled = unsafe { fill(snapshot, &record, family, buffer) };
+            let filled = unsafe { fill_host(snapshot, &record, family, &name, None, buffer) };
             Ok(Some((filled, Last::of(&record, at))))
         })
     });
@@ -145,7 +147,7 @@ fn next<'a>(
     for record in records {
         let record = record?;
         let passed = not_after.as_ref().is_some_and(|query| record.is_up_to(query));
-        if record.is_wildcard() || record.canonical().is_some() || passed {
+        if record.is_wildcard() || record.is_alias() || passed {
             skip_families = 0;
             continue;
         }
@@ -157,31 +159,4 @@ fn next<'a>(
         skip_families = 0;
     }
     Ok(None)
-}
-
-/// Writes a host into the buffer.
-///
-/// # Safety
-///
-/// As [`Buffer::bytes`].
-unsafe fn fill(
-    snapshot: &Snapshot<'_>,
-    record: &Record<'_>,
-    family: Family,
-    mut buffer: Buffer,
-) -> Result<Host, Full> {
-    // SAFETY: the caller's promise, for all pieces taken here.
-    unsafe {
-        let pointers = buffer.array(record.count(family).saturating_add(1))?;
-        let aliases = buffer.array(snapshot.aliases(record).count().saturating_add(1))?;
-        let bytes = record.addresses(family);
-        let addresses = buffer.bytes(bytes.len())?;
-        bytes.copy_to(addresses);
-        let chunks = addresses.chunks_exact_mut(family.size()).map(|chunk| Ok(chunk.as_mut_ptr().cast()));
-        let addresses = list(pointers, chunks)?;
-        let name = string(&mut buffer, &[Piece::Table(record.name())])?;
-        let names = snapshot.aliases(record).map(|alias| alias.name());
-        let aliases = list(aliases, names.map(|name| string(&mut buffer, &[Piece::Table(name)])))?;
-        Ok(Host { name, aliases, addresses, family })
-    }
 }

@@ -3,7 +3,7 @@
 use core::mem::MaybeUninit;
 
 use libc::{c_char, c_int, hostent};
-use mesher_table::{Answer, Damage, Family, Query, Snapshot, format::MAX_NAME};
+use mesher_table::{Answer, Damage, Family, Query, Record, Snapshot, format::MAX_NAME};
 
 use crate::answer::{AddressTuple, Buffer, Errors, Full, Host, Outcome, Piece, list, string};
 use crate::mapping::with_table;
@@ -191,8 +191,14 @@ pub unsafe fn host_by_name(
             return Ok(Filled::NoData);
         }
         let Some(pieces) = host_name(answer, name) else { return Ok(Filled::Nothing) };
+        let record = &answer.record;
+        let own = match (record.is_alias(), answer.wildcard) {
+            (false, _) => None,
+            (true, None) => Some(Piece::Table(record.name())),
+            (true, Some(_)) => Some(Piece::Typed(without_dot(name))),
+        };
         // SAFETY: the caller's promise; each attempt starts with a fresh copy of the whole buffer.
-        Ok(unsafe { fill_host(snapshot, answer, family, name, &pieces, buffer) }.into())
+        Ok(unsafe { fill_host(snapshot, record, family, &pieces, own, buffer) }.into())
     });
     let outcome = match found {
         Ok(found) => {
@@ -210,26 +216,21 @@ pub unsafe fn host_by_name(
     unsafe { errors.report(outcome) }
 }
 
-/// Writes a host into the buffer.
+/// Writes a host into the buffer. Its aliases are `own`, the name asked for if that is not the canonical one, or else the
+/// records that follow.
 ///
 /// # Safety
 ///
 /// As [`Buffer::bytes`].
-#[inline]
-unsafe fn fill_host(
+#[inline(never)]
+pub(crate) unsafe fn fill_host(
     snapshot: &Snapshot<'_>,
-    answer: &Answer<'_>,
+    record: &Record<'_>,
     family: Family,
-    typed: &[u8],
     name: &[Piece<'_>],
+    own: Option<Piece<'_>>,
     mut buffer: Buffer,
 ) -> Result<Host, Full> {
-    let record = &answer.record;
-    let own = match (record.canonical(), answer.wildcard) {
-        (None, _) => None,
-        (Some(_), None) => Some(Piece::Table(record.name())),
-        (Some(_), Some(_)) => Some(Piece::Typed(without_dot(typed))),
-    };
     let further =
         || snapshot.aliases(record).map(|alias| Piece::Table(alias.name())).take_while(|_| own.is_none());
     let count = record.count(family);

@@ -87,7 +87,7 @@ unsafe fn fill(
         None => return Ok(None),
     };
     // An address that only an alias has names the alias's host, and the alias.
-    let own = first.canonical().is_some().then(|| first.name());
+    let own = first.is_alias().then(|| first.name());
     let mut count = usize::from(own.is_some());
     for record in records.take(MAX_NAMES) {
         record?;
