@@ -1,4 +1,5 @@
 //! The daemon's parts. `main.rs` is the program; everything it is made of can be tested here.
 
+pub mod gossip;
 pub mod interfaces;
 pub mod systemd;

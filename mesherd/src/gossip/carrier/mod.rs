@@ -1,0 +1,11 @@
+//! chitchat behind our transport, filter and supervision. Its types go no further than this folder.
+
+pub(crate) mod filter;
+pub(crate) mod intake;
+pub(crate) mod message;
+mod pace;
+pub(crate) mod socket;
+pub(crate) mod supervisor;
+#[cfg(test)]
+mod tests;
+mod translate;

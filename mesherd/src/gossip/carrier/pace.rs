@@ -1,0 +1,76 @@
+//! How often exchanges begin. `docs/gossip.md` says what traffic results.
+
+use std::time::Duration;
+
+/// Peers that a push goes to: as many as a round of chitchat's.
+pub(crate) const FAN_OUT: usize = 3;
+
+/// Nodes up to which every round goes out. Beyond, rounds become rarer in proportion: the digest grows with the
+/// network, so a node's traffic stays what it is here.
+const NODES_AT_FULL_PACE: usize = 50;
+
+/// For how long after a change rounds have their full fan-out.
+pub(crate) const BUSY_FOR: Duration = Duration::from_secs(3);
+
+/// Delay of a push: lets changes made together travel together.
+pub(crate) const OWN_PUSH: Duration = Duration::from_millis(2);
+pub(crate) const RELAY_PUSH: Duration = Duration::from_millis(20);
+
+/// Exchanges with a new node, so that it is soon known to be alive.
+pub(crate) const SETTLE_PUSH: Duration = Duration::from_millis(100);
+pub(crate) const SETTLE_TIMES: u32 = 5;
+
+/// The part of the exchanges begun by chitchat's rounds that goes out, so that a quiet node begins one each
+/// interval (three after a change), and one each `n / 50` intervals among more than fifty nodes.
+pub(crate) fn pass(members: usize, alive: usize, busy: bool) -> f64 {
+    let begun_each_round = alive.clamp(1, FAN_OUT) as f64;
+    let stretch = (members as f64 / NODES_AT_FULL_PACE as f64).max(1.0);
+    let wanted = if busy { FAN_OUT as f64 } else { 1.0 };
+    (wanted / begun_each_round / stretch).min(1.0)
+}
+
+/// Whether a node passes foreign changes on at once: not where the origin reaches everybody itself, and not where a
+/// digest takes more than one datagram.
+pub(crate) fn relays(members: usize) -> bool {
+    (FAN_OUT + 1..=40).contains(&members)
+}
+
+/// A random choice of at most `count` addresses.
+pub(crate) fn choose<T>(mut from: Vec<T>, count: usize) -> Vec<T> {
+    let mut chosen = Vec::with_capacity(count);
+    while chosen.len() < count && !from.is_empty() {
+        let random = getrandom::u32().unwrap_or(0) as usize;
+        chosen.push(from.swap_remove(random % from.len()));
+    }
+    chosen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_begins_one_exchange_a_round_and_fewer_in_large_networks() {
+        let begun = |members: usize, busy| pass(members, members, busy) * members.min(FAN_OUT) as f64;
+        for (members, quiet, busy) in
+            [(1, 1.0, 1.0), (2, 1.0, 2.0), (50, 1.0, 3.0), (100, 0.5, 1.5), (1000, 0.05, 0.15)]
+        {
+            assert!(
+                (begun(members, false) - quiet).abs() < 1e-9,
+                "{members} quiet: {}",
+                begun(members, false)
+            );
+            assert!((begun(members, true) - busy).abs() < 1e-9, "{members} busy: {}", begun(members, true));
+        }
+        assert!((pass(0, 0, false) - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn choices_are_distinct() {
+        let mut chosen = choose((0..10).collect(), 3);
+        chosen.sort_unstable();
+        chosen.dedup();
+        assert_eq!(chosen.len(), 3);
+        assert_eq!(choose(vec![1], 3), [1]);
+    }
+}

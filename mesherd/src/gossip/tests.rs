@@ -1,0 +1,143 @@
+//! Whole nodes on loopback sockets.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::*;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(super) struct Counted(AtomicU64);
+
+impl Generations for Counted {
+    fn next(&self) -> io::Result<u64> {
+        Ok(self.0.fetch_add(1, Ordering::SeqCst) + 1)
+    }
+}
+
+pub(super) fn generations() -> Arc<dyn Generations> {
+    Arc::new(Counted(AtomicU64::new(1000)))
+}
+
+/// Refuses what starts with `bad`, keeps `store` from the carrier, admits the rest.
+pub(super) struct PlainGate;
+
+impl Gate for PlainGate {
+    fn admit(&self, _: NodeId, _: &str, value: &str) -> Verdict {
+        match value {
+            _ if value.starts_with("bad") => Verdict::Refuse("it says so itself"),
+            _ if value.starts_with("store") => Verdict::StoreOnly,
+            _ => Verdict::Admit,
+        }
+    }
+}
+
+pub(super) fn node_id(n: u8) -> NodeId {
+    NodeId::from_bytes([n; 8])
+}
+
+pub(super) fn secrets(of: &[u8]) -> Secrets {
+    Secrets::new(of.iter().map(|n| [*n; 32])).unwrap()
+}
+
+pub(super) struct Node {
+    pub(super) addr: SocketAddr,
+    pub(super) handle: GossipHandle,
+    pub(super) events: mpsc::Receiver<Event>,
+}
+
+impl Node {
+    pub(super) fn start(n: u8, secret: &[u8], bootstrap: &[SocketAddr], interval: Duration) -> Self {
+        let socket = bind(SocketAddr::from(([127, 0, 0, n], 0))).unwrap();
+        Self::on(socket, n, secret, bootstrap, interval)
+    }
+
+    fn on(socket: UdpSocket, n: u8, secret: &[u8], bootstrap: &[SocketAddr], interval: Duration) -> Self {
+        let addr = socket.local_addr().unwrap();
+        let mut config = GossipConfig::new(node_id(n), addr, generations());
+        config.interval = interval;
+        config.bootstrap = bootstrap.iter().map(|addr| BootstrapNode::Addr(*addr)).collect();
+        config.records = vec![("s".into(), format!("host {n}"))];
+        let (handle, events) = Gossip::start(config, socket, secrets(secret), Arc::new(PlainGate)).unwrap();
+        Self { addr, handle, events }
+    }
+
+    /// Waits for an event that `wanted` accepts; others are lost.
+    pub(super) async fn wait<T>(&mut self, what: &str, mut wanted: impl FnMut(Event) -> Option<T>) -> T {
+        let found = async {
+            loop {
+                let event = self.events.recv().await.expect("the layer runs");
+                if let Some(found) = wanted(event) {
+                    return found;
+                }
+            }
+        };
+        timeout(PATIENCE, found).await.unwrap_or_else(|_| panic!("no {what}: {:?}", self.handle.counters()))
+    }
+
+    pub(super) async fn wait_record(&mut self, of: u8, key: &str, value: &str) {
+        let what = format!("record {key}={value} of {of}");
+        self.wait(&what, |event| match event {
+            Event::Record { node, key: k, value: v, .. } => {
+                (node == node_id(of) && k == key && v == value).then_some(())
+            }
+            _ => None,
+        })
+        .await;
+    }
+}
+
+const FAST: Duration = Duration::from_millis(50);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_nodes_converge_knowing_one_and_themselves() {
+    let mut one = Node::start(1, &[1], &[], FAST);
+    one.handle.set("c/mercury", "one").unwrap();
+    // The list contains the machine itself.
+    let socket = bind(SocketAddr::from(([127, 0, 0, 2], 0))).unwrap();
+    let own = socket.local_addr().unwrap();
+    let mut two = Node::on(socket, 2, &[1], &[own, one.addr], FAST);
+    let mut three = Node::start(3, &[1], &[one.addr], FAST);
+    two.wait_record(1, "c/mercury", "one").await;
+    two.wait_record(3, "s", "host 3").await;
+    three.wait_record(2, "s", "host 2").await;
+    one.wait_record(3, "s", "host 3").await;
+    one.handle.set("c/mercury", "changed").unwrap();
+    let start = Instant::now();
+    three.wait_record(1, "c/mercury", "changed").await;
+    println!("changed record after {:?}", start.elapsed());
+    one.wait("peer 2 alive", |event| {
+        matches!(event, Event::PeerUp { node, .. } if node == node_id(2)).then_some(())
+    })
+    .await;
+    let peers = one.handle.peers().await;
+    assert_eq!(peers.iter().map(|peer| peer.node).collect::<Vec<_>>(), [node_id(2), node_id(3)]);
+    assert!(peers.iter().all(|peer| peer.key == Some(secrets(&[1]).sealing_key())), "{peers:?}");
+    three.handle.shutdown().await;
+    two.wait("peer 3 down", |event| {
+        matches!(event, Event::PeerDown { node, .. } if node == node_id(3)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn opaque_messages_of_any_size_arrive_and_are_answered() {
+    let (one, mut two) = (Node::start(1, &[1], &[], FAST), Node::start(2, &[1], &[], FAST));
+    for len in [0, 1, 1104, 1105, 1106, 60_000, MAX_MESSAGE] {
+        let sent: Vec<u8> = (0..len).map(|i| (i * 7 % 251) as u8).collect();
+        one.handle.send(two.addr, sent.clone()).unwrap();
+        let (from, node, bytes) = two
+            .wait(&format!("message of {len} bytes"), |event| match event {
+                Event::Message { from, node, bytes } => Some((from, node, bytes)),
+                _ => None,
+            })
+            .await;
+        assert!((from, node) == (one.addr, node_id(1)) && bytes == sent, "{len}");
+    }
+    assert_eq!(one.handle.send(two.addr, vec![0; MAX_MESSAGE + 1]), Err(SendError::TooLong(MAX_MESSAGE + 1)));
+}

@@ -1,0 +1,93 @@
+//! Rate limits: token buckets, one for each host and for nobody in particular beyond a bound.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use super::sessions::host_of;
+
+/// Hosts with a bucket of their own; the others share one.
+const MAX_HOSTS: usize = 4096;
+
+/// A bucket is forgotten when its host has been quiet for so long. By then it is full again.
+const FORGET_AFTER: Duration = Duration::from_secs(60);
+
+/// So much a second, and so much at once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rate {
+    pub(crate) per_second: u32,
+    pub(crate) burst: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
+    level: f64,
+    updated: Instant,
+}
+
+impl Bucket {
+    fn take(&mut self, now: Instant, rate: Rate) -> bool {
+        let elapsed = now.saturating_duration_since(self.updated).as_secs_f64();
+        self.level = (self.level + elapsed * f64::from(rate.per_second)).min(f64::from(rate.burst));
+        self.updated = now;
+        let enough = self.level >= 1.0;
+        if enough {
+            self.level -= 1.0;
+        }
+        enough
+    }
+}
+
+/// Limits how much each host may ask for.
+pub(crate) struct Limiter {
+    rate: Rate,
+    hosts: HashMap<IpAddr, Bucket>,
+    others: Option<Bucket>,
+}
+
+impl Limiter {
+    pub(crate) fn new(rate: Rate) -> Self {
+        Self { rate, hosts: HashMap::new(), others: None }
+    }
+
+    /// Whether one more is within the host's limit.
+    pub(crate) fn allow(&mut self, now: Instant, source: IpAddr) -> bool {
+        let full = Bucket { level: f64::from(self.rate.burst), updated: now };
+        let host = host_of(source);
+        let bucket = if self.hosts.len() < MAX_HOSTS || self.hosts.contains_key(&host) {
+            self.hosts.entry(host).or_insert(full)
+        } else {
+            self.others.get_or_insert(full)
+        };
+        bucket.take(now, self.rate)
+    }
+
+    pub(crate) fn expire(&mut self, now: Instant) {
+        self.hosts.retain(|_, bucket| now.saturating_duration_since(bucket.updated) < FORGET_AFTER);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_gets_its_burst_then_its_rate_and_costs_no_other_host() {
+        let mut limiter = Limiter::new(Rate { per_second: 10, burst: 5 });
+        let (start, [one, two]) = (Instant::now(), [[192, 0, 2, 1], [192, 0, 2, 2]].map(IpAddr::from));
+        let mut allowed = |at, host| (0..100).filter(|_| limiter.allow(at, host)).count();
+        assert_eq!((allowed(start, one), allowed(start, two)), (5, 5));
+        assert_eq!(allowed(start + Duration::from_millis(310), one), 3);
+        assert_eq!(allowed(start + Duration::from_secs(60), one), 5);
+    }
+
+    #[test]
+    fn a_flood_of_sources_is_bounded() {
+        let mut limiter = Limiter::new(Rate { per_second: 10, burst: 5 });
+        let now = Instant::now();
+        let allowed = (0..10_000u32).filter(|n| limiter.allow(now, IpAddr::from(n.to_be_bytes()))).count();
+        assert_eq!((allowed, limiter.hosts.len()), (MAX_HOSTS + 5, MAX_HOSTS));
+        limiter.expire(now + FORGET_AFTER);
+        assert!(limiter.hosts.is_empty());
+    }
+}
