@@ -6,12 +6,13 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use lexopt::prelude::*;
 
-use crate::{dist, install, machines};
+use crate::{dist, install, machines, test};
 
 const USAGE: &str = "\
 Usage: cargo xtask COMMAND [OPTIONS]
 
 Commands:
+  test                      install what the tests need, run everything, say what ran (root)
   dist                      build the release files into target/dist, laid out as they are installed
   install [--root DIR] [--from DIR]
                             build them and install them on this machine (root); --from takes a finished dist tree
@@ -44,6 +45,10 @@ pub(crate) fn run() -> Result<ExitCode> {
             let tree = dist::build()?;
             println!("{}", tree.display());
             Ok(ExitCode::SUCCESS)
+        }
+        "test" => {
+            no_more(&mut parser)?;
+            test::run()
         }
         "install" => install::install(&install_options(&mut parser)?),
         "uninstall" => install::uninstall(&uninstall_options(&mut parser)?),

@@ -1,11 +1,8 @@
 //! The release files: built, and laid out in `target/dist` as they are installed.
 
-use std::env;
-use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
@@ -25,10 +22,8 @@ struct File {
 ///
 /// When a build fails or a file cannot be written.
 pub(crate) fn build() -> Result<PathBuf> {
-    // The tests and install work on release files; a build that another xtask command needs is no place for
-    // the profile to differ.
-    cargo(&["build", "--release", "--locked", "-p", "mesherd", "-p", "mesherctl"])?;
-    cargo(&["build", "--profile", "nss", "--locked", "-p", "nss_mesher"])?;
+    host::run(&mut host::cargo(&["build", "--release", "--locked", "-p", "mesherd", "-p", "mesherctl"]))?;
+    host::run(&mut host::cargo(&["build", "--profile", "nss", "--locked", "-p", "nss_mesher"]))?;
 
     let tree = paths::dist();
     let fresh = tree.with_extension("new");
@@ -86,6 +81,7 @@ fn files() -> Result<Vec<File>> {
         file(target.join("nss/libnss_mesher.so"), &module_path()?, 0o644),
         file(units.join("data-mesher.socket"), "usr/lib/systemd/system/data-mesher.socket", 0o644),
         file(units.join("data-mesher.service"), "usr/lib/systemd/system/data-mesher.service", 0o644),
+        file(units.join("data-mesher.catalog"), "usr/lib/systemd/catalog/data-mesher.catalog", 0o644),
         file(units.join("sysusers.conf"), "usr/lib/sysusers.d/data-mesher.conf", 0o644),
         file(units.join("config.toml"), &format!("{doc}/examples/config.toml"), 0o644),
     ];
@@ -115,15 +111,4 @@ fn remove_tree(tree: &Path) -> Result<()> {
         fs::remove_dir_all(tree).with_context(|| format!("removing {}", tree.display()))?;
     }
     Ok(())
-}
-
-fn cargo(arguments: &[&str]) -> Result<()> {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    host::run(
-        Command::new(cargo)
-            .args(arguments)
-            .arg("--target-dir")
-            .arg(paths::target())
-            .current_dir(paths::repository()),
-    )
 }

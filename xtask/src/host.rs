@@ -7,6 +7,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::paths;
+
 /// Whether this process runs as root.
 pub(crate) fn is_root() -> bool {
     // The second of the four user ids, the effective one, decides.
@@ -42,6 +44,13 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
         bail!("`{shown}` ended with {}: {}", output.status, said.trim());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Cargo, in the repository, with this workspace's target directory.
+pub(crate) fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments).env("CARGO_TARGET_DIR", paths::target()).current_dir(paths::repository());
+    command
 }
 
 /// A program's path, if it is installed.

@@ -60,6 +60,7 @@ pub(crate) fn install(options: &Install) -> Result<ExitCode> {
     system.write(Path::new(MANIFEST), listing.as_bytes(), 0o644)?;
     system.configuration(&tree)?;
     system.user()?;
+    system.update_catalog()?;
     system.edit_nsswitch(nsswitch::add)?;
     system.systemctl(&["daemon-reload"])?;
     system.systemctl_any_root(&["enable", UNITS[0]])?;
@@ -95,6 +96,7 @@ pub(crate) fn uninstall(options: &Uninstall) -> Result<ExitCode> {
     for file in files.iter().rev() {
         system.remove(file)?;
     }
+    system.update_catalog()?;
     system.systemctl(&["daemon-reload"])?;
     if options.purge {
         for directory in ["etc/data-mesher", "var/lib/data-mesher", "run/data-mesher"] {
@@ -221,6 +223,15 @@ impl System {
             command.arg(format!("--root={}", self.root.display()));
         }
         host::run(command.arg("data-mesher.conf"))
+    }
+
+    /// What `journalctl -x` explains events with is a compiled copy of the catalogues.
+    fn update_catalog(&self) -> Result<()> {
+        let mut command = Command::new("journalctl");
+        if !self.running {
+            command.arg(format!("--root={}", self.root.display()));
+        }
+        host::run(command.arg("--update-catalog"))
     }
 
     /// Changes nsswitch.conf, following a link to the file itself, by way of a rename. The text from before our first

@@ -2,11 +2,13 @@
 
 mod cli;
 mod dist;
+mod gates;
 mod host;
 mod install;
 mod machines;
 mod nsswitch;
 mod paths;
+mod test;
 
 use std::process::ExitCode;
 

@@ -1,0 +1,259 @@
+//! Runs everything there is to run, keeps going after a failure, and says at the end what ran.
+
+use std::env;
+use std::fs;
+use std::io::{self, BufRead, BufReader, IsTerminal, Write};
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{dist, gates, host, machines, paths};
+
+/// What a stage came to.
+struct Outcome {
+    stage: &'static str,
+    passed: usize,
+    failed: usize,
+    took: Duration,
+    /// What to show in the summary beside the counts: the first error, or what was left out.
+    note: String,
+}
+
+/// Passed and failed of one stage.
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    passed: usize,
+    failed: usize,
+    ignored: usize,
+}
+
+type Run = fn() -> Result<Counts>;
+
+/// The stages, those first that tell most in the least time.
+const STAGES: [(&str, Run); 6] = [
+    ("format", format),
+    ("lints", lints),
+    ("tests", tests),
+    ("release files", release_files),
+    ("module", module),
+    ("machines", whole_machines),
+];
+
+/// What the stages call beside the machines' tools, and the Debian package each comes in.
+const TOOLS: [(&str, &str); 3] = [("cc", "gcc"), ("readelf", "binutils"), ("getent", "libc-bin")];
+
+/// Installs what is missing, runs every stage, and prints what ran. The last line is `N passed, N failed`.
+///
+/// # Errors
+///
+/// Without root, and when what the tests need cannot be had.
+pub(crate) fn run() -> Result<ExitCode> {
+    if !host::is_root() {
+        bail!(
+            "the tests need root: they boot whole machines and act as other users. As yourself:\n  \
+             cargo test --workspace"
+        );
+    }
+    install_tools()?;
+    let begun = Instant::now();
+    let outcomes: Vec<Outcome> = STAGES.iter().map(|(stage, run)| run_stage(stage, *run)).collect();
+    println!("\n== what ran");
+    for outcome in &outcomes {
+        println!(
+            "{:<14} {:>5} passed {:>4} failed {:>8.1} s  {}",
+            outcome.stage,
+            outcome.passed,
+            outcome.failed,
+            outcome.took.as_secs_f64(),
+            outcome.note
+        );
+    }
+    let passed: usize = outcomes.iter().map(|outcome| outcome.passed).sum();
+    let failed: usize = outcomes.iter().map(|outcome| outcome.failed).sum();
+    println!("all of it in {:.0} s", begun.elapsed().as_secs_f64());
+    println!("{passed} passed, {failed} failed");
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn run_stage(stage: &'static str, run: Run) -> Outcome {
+    println!("\n== {stage}");
+    let begun = Instant::now();
+    let result = run();
+    let took = begun.elapsed();
+    let (counts, note) = match result {
+        Ok(counts) if counts.ignored > 0 => (counts, format!("{} ignored", counts.ignored)),
+        Ok(counts) => (counts, String::new()),
+        Err(error) => {
+            println!("{stage}: {error:#}");
+            let first = format!("{error:#}").lines().next().unwrap_or_default().to_owned();
+            (Counts { failed: 1, ..Counts::default() }, first)
+        }
+    };
+    Outcome { stage, passed: counts.passed, failed: counts.failed, took, note }
+}
+
+/// One check that ran to a good end.
+fn one() -> Counts {
+    Counts { passed: 1, ..Counts::default() }
+}
+
+fn format() -> Result<Counts> {
+    host::run(&mut host::cargo(&["fmt", "--all", "--check"]))?;
+    Ok(one())
+}
+
+fn lints() -> Result<Counts> {
+    host::run(&mut host::cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--locked",
+        "--quiet",
+        "--",
+        "--deny=warnings",
+    ]))?;
+    Ok(one())
+}
+
+fn tests() -> Result<Counts> {
+    let mut command = host::cargo(&["test", "--workspace", "--locked", "--no-fail-fast"]);
+    let mut counts = Counts::default();
+    let success = stream(&mut command, |line| {
+        if let Some(one) = test_result(line) {
+            counts.passed += one.passed;
+            counts.failed += one.failed;
+            counts.ignored += one.ignored;
+        }
+    })?;
+    // A test that does not compile, or whose process dies, is in no "test result".
+    if !success && counts.failed == 0 {
+        counts.failed = 1;
+    }
+    if counts.passed == 0 {
+        bail!("no test ran");
+    }
+    Ok(counts)
+}
+
+fn release_files() -> Result<Counts> {
+    dist::build()?;
+    Ok(one())
+}
+
+fn module() -> Result<Counts> {
+    let found = gates::check(&paths::dist().join(dist::module_path()?))?;
+    let mut counts = Counts::default();
+    for (gate, result) in found {
+        match result {
+            Ok(()) => counts.passed += 1,
+            Err(why) => {
+                println!("{gate}: {why}");
+                counts.failed += 1;
+            }
+        }
+    }
+    Ok(counts)
+}
+
+fn whole_machines() -> Result<Counts> {
+    let report = paths::target().join("machines/report");
+    let mut driver = machines::driver(&machines::Options::default())?;
+    driver.arg("--report").arg(&report);
+    if report.exists() {
+        fs::remove_file(&report)?;
+    }
+    let success = driver.status().context("running the driver")?.success();
+    let text = fs::read_to_string(&report).context("the driver ended without a report")?;
+    let count = |word| text.lines().filter(|line| line.starts_with(word)).count();
+    let counts = Counts { passed: count("passed"), failed: count("failed"), ignored: 0 };
+    if success != (counts.failed == 0) || counts.passed + counts.failed == 0 {
+        bail!("the driver's report and its exit status disagree:\n{text}");
+    }
+    Ok(counts)
+}
+
+/// Runs a command, shows its output as it comes, and hands every line to `each`. Returns whether it succeeded.
+fn stream(command: &mut Command, mut each: impl FnMut(&str)) -> Result<bool> {
+    let (reader, writer) = io::pipe().context("making a pipe")?;
+    command.stdout(writer.try_clone()?).stderr(writer);
+    let mut child = command.spawn().context("running cargo")?;
+    // The command keeps its ends of the pipe open: reading would never come to an end.
+    command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    for line in BufReader::new(reader).split(b'\n') {
+        let line = line?;
+        let line = String::from_utf8_lossy(&line);
+        println!("{line}");
+        each(&line);
+    }
+    Ok(child.wait()?.success())
+}
+
+/// The counts in the line with which a test binary ends.
+fn test_result(line: &str) -> Option<Counts> {
+    let (_, counts) = line.split_once("test result: ")?.1.split_once(". ")?;
+    let count = |what: &str| {
+        counts
+            .split(';')
+            .find_map(|part| part.trim().strip_suffix(what))
+            .and_then(|number| number.trim().parse().ok())
+            .unwrap_or(0)
+    };
+    Some(Counts { passed: count("passed"), failed: count("failed"), ignored: count("ignored") })
+}
+
+/// Installs the Debian packages of the tools that are missing. Asks first where there is somebody to ask.
+fn install_tools() -> Result<()> {
+    let mut packages: Vec<&str> = TOOLS
+        .iter()
+        .chain(&machines::TOOLS)
+        .filter(|(tool, _)| host::find(tool).is_none())
+        .map(|(_, package)| *package)
+        .collect();
+    packages.sort_unstable();
+    packages.dedup();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let list = packages.join(" ");
+    if host::find("apt-get").is_none() {
+        bail!("install what the tests need with this system's package manager; on Debian it is {list}");
+    }
+    println!("The tests need packages that are not here: {list}");
+    let ask = env::var_os("CI").is_none() && io::stdin().is_terminal();
+    if ask && !confirmed("Install them with apt-get? [Y/n] ")? {
+        bail!("install them, then run this again: apt-get install --no-install-recommends {list}");
+    }
+    let install = || {
+        let mut apt = Command::new("apt-get");
+        apt.env("DEBIAN_FRONTEND", "noninteractive");
+        host::run(apt.args(["install", "--yes", "--quiet", "--no-install-recommends"]).args(&packages))
+    };
+    // The lists of a fresh or an old system do not know the packages that its mirror holds.
+    if install().is_err() {
+        host::run(Command::new("apt-get").args(["update", "--quiet"]))?;
+        install()?;
+    }
+    Ok(())
+}
+
+fn confirmed(question: &str) -> Result<bool> {
+    print!("{question}");
+    io::stdout().flush()?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "" | "y" | "yes"))
+}
+
+#[cfg(test)]
+mod unit_tests {
+    use super::test_result;
+
+    #[test]
+    fn reads_the_counts_of_a_test_binary() {
+        let line = "test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.1s";
+        let counts = test_result(line).expect("a result line");
+        assert_eq!((counts.passed, counts.failed, counts.ignored), (12, 3, 1));
+        assert!(test_result("running 12 tests").is_none());
+    }
+}
