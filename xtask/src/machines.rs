@@ -81,7 +81,7 @@ pub(crate) fn driver(options: &Options) -> Result<Command> {
     let mut driver = Command::new("python3");
     driver.env("PYTHONPATH", &folder).env("PYTHONDONTWRITEBYTECODE", "1").args(["-m", "driver"]);
     driver.args(["--suite", &options.suite]).arg("--cache").arg(paths::target().join("machines"));
-    if scenarios.iter().any(|(_, nodes)| has_network(nodes)) {
+    if scenarios.iter().any(|(_, nodes)| needs_release_files(nodes)) {
         driver.arg("--dist").arg(dist::build()?).arg("--installer").arg(std::env::current_exe()?);
     }
     if options.keep {
@@ -127,7 +127,8 @@ fn known(folder: &Path) -> Result<Vec<String>> {
     Ok(known)
 }
 
-/// Whether the scenario's machines are members of a network, so that they need the release files.
-fn has_network(nodes: &Path) -> bool {
-    fs::read_to_string(nodes).is_ok_and(|text| text.lines().any(|line| line.trim() == "[network]"))
+/// Whether the scenario's machines need the release files, as members of a network or to install them themselves.
+fn needs_release_files(nodes: &Path) -> bool {
+    let needs = |line: &str| line.trim() == "[network]" || line.starts_with("release_files");
+    fs::read_to_string(nodes).is_ok_and(|text| text.lines().any(needs))
 }

@@ -69,7 +69,7 @@ def _setup(arguments: argparse.Namespace, archive: Path) -> scenario.Setup:
     if arguments.dist and not layer.exists():
         layer = product.install(arguments.dist, arguments.installer, root, work)
     logs = arguments.cache / "logs" / arguments.suite
-    return scenario.Setup(root, arguments.dist, layer if arguments.dist else None, logs, arguments.keep)
+    return scenario.Setup(root, arguments.dist, arguments.installer, layer if arguments.dist else None, logs, arguments.keep)
 
 
 def _enable_network(root: Path) -> None:

@@ -39,6 +39,7 @@ class Nodes:
     network: Network | None
     packages: list[str]
     timeout: float
+    carries_release: bool
 
 
 def read(path: Path) -> Nodes:
@@ -63,14 +64,19 @@ def merge(base: dict, over: dict) -> dict:
 
 
 def _nodes(document: dict) -> Nodes:
-    _only(document, {"network", "settings", "machines", "packages", "timeout"}, "")
+    _only(document, {"network", "settings", "machines", "packages", "timeout", "release_files"}, "")
     machines = document.get("machines")
     if not machines:
         raise BadNodes("there is no [machines.NAME]")
     network = _network(document.get("network"), list(machines))
     shared = document.get("settings", {})
     nodes = [_node(name, number, table, shared) for number, (name, table) in enumerate(machines.items(), start=1)]
-    return Nodes(nodes, network, document.get("packages", []), float(document.get("timeout", 300)))
+    release_files = document.get("release_files")
+    if release_files not in (None, "in /root"):
+        raise BadNodes(f'release_files: expected "in /root", found {release_files!r}')
+    return Nodes(
+        nodes, network, document.get("packages", []), float(document.get("timeout", 300)), release_files is not None
+    )
 
 
 def _network(table: dict | None, machines: list[str]) -> Network | None:

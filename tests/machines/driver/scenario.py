@@ -25,6 +25,7 @@ class Setup:
 
     base: Path
     dist: Path | None
+    installer: Path | None
     layer: Path | None
     logs: Path
     keep: bool
@@ -73,6 +74,10 @@ def _make_machines(scenario: nodes.Nodes, setup: Setup, machines: list[Machine])
     layers = [setup.base] if scenario.network is None else [setup.layer, setup.base]
     for node in scenario.machines:
         machines.append(Machine(node, layers))
+    if scenario.carries_release:
+        for machine in machines:
+            machine.copy_from_host(str(setup.dist), "/root/dist")
+            machine.copy_from_host(str(setup.installer), "/root/xtask")
     if scenario.network is None:
         return
     with tempfile.TemporaryDirectory(dir=sandbox.WORK) as directory:
