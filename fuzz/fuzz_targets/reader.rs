@@ -36,7 +36,7 @@ fn put_header_right(words: &mut Vec<u32>) {
     words[format::H_SEQ] = words[format::H_ACTIVE];
     let start =
         if words[format::H_ACTIVE] & 1 == 0 { format::HEADER_WORDS } else { format::HEADER_WORDS + arena };
-    words[start + format::D_SEQ] = words[format::H_ACTIVE];
+    words[start + format::D_SEAL] = words[format::H_ACTIVE] ^ format::SEAL;
 }
 
 fn look_everywhere(snapshot: &Snapshot<'_>) -> Result<(), Damage> {

@@ -6,8 +6,8 @@ use crate::contents::{Contents, ContentsError, Entry, is_host_name};
 use crate::format::{
     BUCKET_SLOTS, COUNT_BITS, D_BUCKETS, D_CONTAIN, D_CONTAIN_LEN, D_GENERATION, D_INDEX, D_PROBE,
     D_RECORD_COUNT, D_RECORDS, D_RECORDS_END, D_REVERSE_V4, D_REVERSE_V4_LEN, D_REVERSE_V6, D_REVERSE_V6_LEN,
-    D_SEED, D_SEQ, D_USED, D_WILD, DIRECTORY_WORDS, F_ALIASES_FOLLOW, F_SCOPED, F_WILDCARD, LINE_WORDS,
-    MAX_CONTAIN, MAX_PROBE,
+    D_SEAL, D_SEED, D_USED, D_WILD, DIRECTORY_WORDS, F_ALIASES_FOLLOW, F_SCOPED, F_WILDCARD, LINE_WORDS,
+    MAX_CONTAIN, MAX_PROBE, SEAL,
 };
 use crate::query::Query;
 use crate::snapshot::slot_of;
@@ -70,7 +70,7 @@ impl Arena {
 
     /// Numbers the arena and hands its words over.
     pub(crate) fn numbered(&mut self, publication: u32, generation: u64) -> &[u32] {
-        self.words[D_SEQ] = publication;
+        self.words[D_SEAL] = publication ^ SEAL;
         set_two_words(&mut self.words, D_GENERATION, generation);
         &self.words
     }

@@ -42,14 +42,17 @@ pub const H_DEADLINE: usize = 18;
 /// Nonzero once a newer file takes this one's place under its name.
 pub const H_SUPERSEDED: usize = 19;
 
+/// What an arena's publication is sealed with.
+pub const SEAL: u32 = 0x6d65_7368;
+
 /// Words in a cache line of 64 bytes.
 pub const LINE_WORDS: usize = 16;
 
 /// Words of the directory at the start of each arena.
 pub const DIRECTORY_WORDS: usize = 32;
 
-/// The publication this arena was written for; equals [`H_ACTIVE`] in a whole file.
-pub const D_SEQ: usize = 0;
+/// The publication this arena was written for, xor [`SEAL`], so that an arena of zeros belongs to none.
+pub const D_SEAL: usize = 0;
 /// Words of the arena in use, directory included.
 pub const D_USED: usize = 1;
 /// The hash's seed (two words), new with every publication.

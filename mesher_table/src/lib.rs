@@ -51,7 +51,7 @@ no_panic! {
 pub use deadline::Deadline;
 pub use query::Query;
 pub use record::{Family, Record, Shared};
-pub use snapshot::{Answer, Records, Snapshot};
+pub use snapshot::{AddressRecords, Answer, Records, Snapshot};
 pub use table::{Damage, Fault, Table, Unreadable};
 
 #[cfg(feature = "std")]

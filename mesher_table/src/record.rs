@@ -63,7 +63,7 @@ impl<'a> Shared<'a> {
     }
 
     /// Copies the bytes out, as many as fit.
-    #[inline]
+    #[inline(never)]
     pub fn copy_to(self, to: &mut [MaybeUninit<u8>]) {
         let len = self.len.min(to.len());
         let Some(to) = to.get_mut(..len) else { return };
@@ -83,6 +83,12 @@ impl<'a> Shared<'a> {
                 *to = MaybeUninit::new(byte);
             }
         }
+    }
+
+    /// As [`copy_to`](Self::copy_to), over bytes that have a value already.
+    pub fn copy_into(self, to: &mut [u8]) {
+        // SAFETY: the two types have the same layout, and `copy_to` only writes initialised bytes.
+        self.copy_to(unsafe { &mut *(core::ptr::from_mut(to) as *mut [MaybeUninit<u8>]) });
     }
 
     /// Whether these bytes are the query's name, but for case.

@@ -4,8 +4,8 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::format::{
     BUCKET_SLOTS, D_BUCKETS, D_CONTAIN, D_CONTAIN_LEN, D_GENERATION, D_INDEX, D_PROBE, D_RECORD_COUNT,
-    D_RECORDS, D_RECORDS_END, D_REVERSE_V4, D_REVERSE_V4_LEN, D_REVERSE_V6, D_REVERSE_V6_LEN, D_SEED, D_SEQ,
-    D_USED, D_WILD, DIRECTORY_WORDS, LINE_WORDS, MAX_ALIASES, MAX_CONTAIN, MAX_PROBE, words_for,
+    D_RECORDS, D_RECORDS_END, D_REVERSE_V4, D_REVERSE_V4_LEN, D_REVERSE_V6, D_REVERSE_V6_LEN, D_SEAL, D_SEED,
+    D_USED, D_WILD, DIRECTORY_WORDS, LINE_WORDS, MAX_ALIASES, MAX_CONTAIN, MAX_PROBE, SEAL, words_for,
 };
 use crate::query::Query;
 use crate::record::{Family, Record};
@@ -51,12 +51,54 @@ impl<'a> Iterator for Records<'a> {
     }
 }
 
+/// The records that have an address.
+#[derive(Clone)]
+pub struct AddressRecords<'a> {
+    snapshot: Snapshot<'a>,
+    family: Family,
+    wanted: u128,
+    /// The pairs not looked at yet.
+    pairs: &'a [[AtomicU32; 2]],
+}
+
+impl AddressRecords<'_> {
+    /// A pair's address as a number.
+    fn key(&self, pair: &[AtomicU32; 2]) -> Result<u128, Damage> {
+        let [key, _] = pair.each_ref().map(|word| word.load(Ordering::Relaxed));
+        match self.family {
+            Family::V4 => Ok(key.into()),
+            Family::V6 => self.snapshot.v6_at(key as usize),
+        }
+    }
+}
+
+impl<'a> Iterator for AddressRecords<'a> {
+    type Item = Result<Record<'a>, Damage>;
+
+    #[inline(never)]
+    fn next(&mut self) -> Option<Self::Item> {
+        let (pair, rest) = self.pairs.split_first()?;
+        match self.key(pair) {
+            Ok(found) if found == self.wanted => {
+                self.pairs = rest;
+                let [_, place] = pair.each_ref().map(|word| word.load(Ordering::Relaxed));
+                Some(self.snapshot.record(place))
+            }
+            Ok(_) => None,
+            Err(damage) => {
+                self.pairs = &[];
+                Some(Err(damage))
+            }
+        }
+    }
+}
+
 impl<'a> Snapshot<'a> {
     #[inline]
     pub(crate) fn new(arena: &'a [AtomicU32], publication: u32) -> Result<Self, Damage> {
         let directory = arena.first_chunk::<DIRECTORY_WORDS>().ok_or(Damage)?;
         let this = Self { arena, directory, publication };
-        if this.word(D_SEQ) == publication { Ok(this) } else { Err(Damage) }
+        if this.word(D_SEAL) ^ SEAL == publication { Ok(this) } else { Err(Damage) }
     }
 
     #[inline]
@@ -251,46 +293,25 @@ impl<'a> Snapshot<'a> {
     /// The records with this address, in the order the writer gave: canonical names before aliases.
     ///
     /// `address` holds the address's bytes, four or sixteen.
-    pub fn find_address(
-        &self,
-        family: Family,
-        address: &[u8],
-    ) -> Result<impl Iterator<Item = Result<Record<'a>, Damage>> + use<'a>, Damage> {
-        let wanted = number(address);
+    pub fn find_address(&self, family: Family, address: &[u8]) -> Result<AddressRecords<'a>, Damage> {
         let (start, count) = match family {
             Family::V4 => (D_REVERSE_V4, D_REVERSE_V4_LEN),
             Family::V6 => (D_REVERSE_V6, D_REVERSE_V6_LEN),
         };
-        let start = self.word(start) as usize;
-        let pairs = self.arena.get(start..).ok_or(Damage)?.as_chunks::<2>().0;
+        let pairs = self.arena.get(self.word(start) as usize..).ok_or(Damage)?.as_chunks::<2>().0;
         let pairs = pairs.get(..self.word(count) as usize).ok_or(Damage)?;
-        let this = *self;
-        let key = move |pair: &[AtomicU32; 2]| -> Result<u128, Damage> {
-            let [key, _] = pair.each_ref().map(|word| word.load(Ordering::Relaxed));
-            match family {
-                Family::V4 => Ok(key.into()),
-                Family::V6 => this.v6_at(key as usize),
-            }
-        };
-
+        let mut found = AddressRecords { snapshot: *self, family, wanted: number(address), pairs };
         let (mut low, mut high) = (0_usize, pairs.len());
         while low < high {
             let middle = low.wrapping_add(high.wrapping_sub(low) >> 1);
-            if key(pairs.get(middle).ok_or(Damage)?)? < wanted {
+            if found.key(pairs.get(middle).ok_or(Damage)?)? < found.wanted {
                 low = middle.wrapping_add(1);
             } else {
                 high = middle;
             }
         }
-        let group = pairs.get(low..).unwrap_or_default().iter();
-        Ok(group.map_while(move |pair| match key(pair) {
-            Ok(found) if found == wanted => {
-                let [_, place] = pair.each_ref().map(|word| word.load(Ordering::Relaxed));
-                Some(this.record(place))
-            }
-            Ok(_) => None,
-            Err(damage) => Some(Err(damage)),
-        }))
+        found.pairs = pairs.get(low..).unwrap_or_default();
+        Ok(found)
     }
 
     fn v6_at(&self, at: usize) -> Result<u128, Damage> {

@@ -88,10 +88,9 @@ struct Last {
 impl Last {
     fn of(record: &Record<'_>, families_done: usize) -> Self {
         let mut name = [0; NAME_WORDS * 4];
-        let mut len = 0_usize;
-        for (to, byte) in name.iter_mut().zip(record.name().bytes()) {
-            *to = byte;
-            len = len.saturating_add(1);
+        let len = record.name().len();
+        if let Some(name) = name.get_mut(..len) {
+            record.name().copy_into(name);
         }
         Self { name, len, at: record.at(), families_done }
     }

@@ -231,8 +231,10 @@ pub(crate) unsafe fn fill_host(
     own: Option<Piece<'_>>,
     mut buffer: Buffer,
 ) -> Result<Host, Full> {
-    let further =
-        || snapshot.aliases(record).map(|alias| Piece::Table(alias.name())).take_while(|_| own.is_none());
+    // A wildcard's aliases are wildcards too, and no names.
+    let none_further = own.is_some() || record.is_wildcard();
+    let names = || snapshot.aliases(record).map(|alias| Piece::Table(alias.name()));
+    let further = || names().take_while(|_| !none_further);
     let count = record.count(family);
     // SAFETY: the caller's promise, for all pieces taken here.
     unsafe {

@@ -89,12 +89,11 @@ unsafe fn fill(
     // An address that only an alias has names the alias's host, and the alias.
     let own = first.is_alias().then(|| first.name());
     let mut count = usize::from(own.is_some());
-    for record in records.take(MAX_NAMES) {
+    for record in records.clone().take(MAX_NAMES) {
         record?;
         count = count.saturating_add(1);
     }
-    let others = snapshot.find_address(table_family, wanted)?.skip(1).map_while(Result::ok);
-    let names = own.into_iter().chain(others.map(|record| record.name()));
+    let names = own.into_iter().chain(records.map_while(Result::ok).map(|record| record.name()));
     // SAFETY: the caller's promise, for all pieces taken here.
     let host = unsafe {
         (|| {
