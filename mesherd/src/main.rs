@@ -1,3 +1,35 @@
 //! The daemon: claims names, gossips, and keeps the hosts table.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use log::LevelFilter;
+use mesherd::cli::{EXIT_CONFIG, Failure, Options};
+use mesherd::{daemon, systemd};
+
+fn main() -> ExitCode {
+    let options = match Options::try_parse() {
+        Ok(options) => options,
+        Err(error) => {
+            let code = if error.use_stderr() { ExitCode::from(EXIT_CONFIG) } else { ExitCode::SUCCESS };
+            // Nobody is there to be told when the terminal is gone.
+            let _ = error.print();
+            return code;
+        }
+    };
+    systemd::logging::start(LevelFilter::Info);
+    // One thread: the daemon waits nearly all the time, and a thread costs more memory than it would save time. What blocks
+    // (fsync) goes to the runtime's blocking pool.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let outcome = match runtime {
+        Ok(runtime) => runtime.block_on(daemon::run(options)),
+        Err(error) => Err(Failure::Other(format!("the runtime could not be started: {error}"))),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            log::error!("{}", failure.message());
+            failure.exit_code()
+        }
+    }
+}

@@ -203,11 +203,6 @@ impl Node {
         std::mem::take(&mut self.effects)
     }
 
-    /// The generation for the carrier's next start: above all used before. Must be saved before it is used.
-    pub fn next_generation(&mut self, now: Now) -> u64 {
-        self.own.next_generation(now)
-    }
-
     /// The own records, for a carrier that starts anew; none before this host has joined.
     pub fn own_records(&self) -> Vec<Record> {
         let mut records: Vec<Record> = self.settings().cloned().map(Record::Settings).into_iter().collect();

@@ -14,7 +14,6 @@ pub struct OwnState {
     seq: u64,
     since: u64,
     last_stamp: u64,
-    generation: u64,
     last_renewal: Option<Now>,
     minted_alone: bool,
     record: Option<Signed<HostBody>>,
@@ -27,7 +26,6 @@ pub struct SavedOwn {
     seq: u64,
     since: u64,
     last_stamp: u64,
-    generation: u64,
     last_renewal: Option<Now>,
     minted_alone: bool,
     record: Option<Vec<u8>>,
@@ -81,7 +79,6 @@ impl OwnState {
             seq: self.seq,
             since: self.since,
             last_stamp: self.last_stamp,
-            generation: self.generation,
             last_renewal: self.last_renewal,
             minted_alone: self.minted_alone,
             record: self.record.as_ref().map(Signed::encode),
@@ -102,17 +99,11 @@ impl OwnState {
             seq: saved.seq,
             since: saved.since,
             last_stamp: saved.last_stamp,
-            generation: saved.generation,
             last_renewal: saved.last_renewal,
             minted_alone: saved.minted_alone,
             record: saved.record.as_deref().map(Signed::decode_trusted).transpose()?,
             claims: claims.collect::<Result<_, _>>()?,
         })
-    }
-
-    pub(super) fn next_generation(&mut self, now: Now) -> u64 {
-        self.generation = now.wall_ms.max(self.generation + 1);
-        self.generation
     }
 
     pub(super) fn next_seq(&mut self) -> u64 {

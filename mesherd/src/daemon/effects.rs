@@ -1,0 +1,166 @@
+//! Carrying out what the node decides: first the disk, then the network.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use mesher_claims::message::Message;
+use mesher_claims::node::{Effect, Phase};
+use mesher_claims::record::Record;
+use mesher_claims::store::AgedRecord;
+
+use super::Daemon;
+use super::clock;
+use super::words::Speaker;
+use crate::gossip::{self, NodeId};
+use crate::systemd::{events, journal};
+
+/// Up to so many peers are pushed to directly; beyond, those who hear of it pass it on.
+const PUSH_TO: usize = 8;
+/// How many peers news is passed on to, where whoever sent it did not reach everybody.
+const FORWARD_TO: usize = 3;
+
+impl Daemon {
+    /// Brings everything into line with what the node has come to: view, disk, network, table, status line.
+    pub(super) async fn settle(&mut self) {
+        loop {
+            self.node.refresh_view(clock::now());
+            let effects = self.node.take_effects();
+            if effects.is_empty() {
+                break;
+            }
+            self.carry_out(effects).await;
+        }
+        self.publish();
+        self.show_status();
+    }
+
+    async fn carry_out(&mut self, effects: Vec<Effect>) {
+        let mut unsaved = false;
+        for effect in effects {
+            match effect {
+                Effect::SaveOwn => {
+                    unsaved = !self.save_own().await;
+                    self.store_dirty = true;
+                }
+                // Nothing goes out that is not on disk: it will be signed anew.
+                Effect::Carry(_) | Effect::Push(_) if unsaved => {}
+                Effect::Carry(records) => self.carry(&records),
+                Effect::Push(records) => self.push(records),
+                Effect::Forward(records) => self.forward(records),
+                Effect::Synchronise => self.synchronise(),
+                Effect::Tell(event) => {
+                    let domain = self.node.settings().map(|settings| settings.domain.clone());
+                    Speaker { me: &self.node.me(), domain: domain.as_ref() }.say(&event);
+                }
+            }
+        }
+        if unsaved {
+            self.node.save_failed(clock::now());
+        }
+    }
+
+    async fn save_own(&mut self) -> bool {
+        let (state, own) = (Arc::clone(&self.state), self.node.own().to_saved());
+        let saved = tokio::task::spawn_blocking(move || state.save_own(&own)).await;
+        let saved = saved.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+        match &saved {
+            Err(error) if !self.saving_failed => journal::event(events::STATE_WRITE_FAILED).log(format_args!(
+                "{}: the state could not be saved: {error}; nothing new is announced before it can be. Trying again every second",
+                self.options.state_dir.display()
+            )),
+            Ok(()) if self.saving_failed => log::info!("the state is saved again"),
+            _ => {}
+        }
+        self.saving_failed = saved.is_err();
+        saved.is_ok()
+    }
+
+    fn carry(&self, records: &[Record]) {
+        let records = records.iter().map(|record| (record.carrier_key(), record.carrier_value())).collect();
+        if let Err(error) = self.gossip.set_all(records) {
+            log::error!("a record of this machine's own cannot be carried: {error}");
+        }
+    }
+
+    fn push(&mut self, records: Vec<AgedRecord>) {
+        let mut peers = self.contacts.reachable(Instant::now());
+        shuffle_front(&mut peers, PUSH_TO);
+        peers.truncate(PUSH_TO);
+        self.send_records(&peers, records);
+    }
+
+    fn forward(&mut self, records: Vec<AgedRecord>) {
+        let mut peers = self.contacts.reachable(Instant::now());
+        if peers.len() <= PUSH_TO {
+            // Whoever signed it has pushed it to everybody.
+            return;
+        }
+        shuffle_front(&mut peers, FORWARD_TO);
+        peers.truncate(FORWARD_TO);
+        self.send_records(&peers, records);
+    }
+
+    fn send_records(&self, peers: &[(NodeId, SocketAddr)], records: Vec<AgedRecord>) {
+        if peers.is_empty() {
+            return;
+        }
+        for message in Message::records(true, records) {
+            let bytes: Arc<[u8]> = message.encode().into();
+            for (node, address) in peers {
+                if let Err(error) = self.gossip.send_to_node(*node, *address, Arc::clone(&bytes)) {
+                    log::debug!("not pushed to {address}: {error}");
+                }
+            }
+        }
+    }
+
+    /// While joining, everybody who might answer is asked; later one peer at random.
+    fn synchronise(&mut self) {
+        let digest: Arc<[u8]> = self.node.digest(clock::now()).encode().into();
+        let mut peers = self.contacts.reachable(Instant::now());
+        let joining = matches!(self.node.phase(), Phase::Joining { .. });
+        if joining || peers.is_empty() {
+            for address in self.addresses_to_try() {
+                if let Err(error) = self.gossip.send(address, Arc::clone(&digest)) {
+                    log::debug!("{address} not asked: {error}");
+                }
+            }
+        }
+        if !joining {
+            shuffle_front(&mut peers, 1);
+            peers.truncate(1);
+        }
+        for (node, address) in peers {
+            if let Err(error) = self.gossip.send_to_node(node, address, Arc::clone(&digest)) {
+                log::debug!("{address} not asked: {error}");
+            }
+        }
+    }
+
+    /// Bootstrap nodes and remembered peers, without this machine itself. Names among the bootstrap nodes are looked up and
+    /// tried by gossip; once a node behind one was heard, it is a contact.
+    fn addresses_to_try(&self) -> Vec<SocketAddr> {
+        let nodes = super::addresses::bootstrap(&self.config.cluster.bootstrap_nodes);
+        let mut addresses: Vec<SocketAddr> = nodes
+            .into_iter()
+            .filter_map(|node| match node {
+                gossip::BootstrapNode::Addr(address) => Some(address),
+                gossip::BootstrapNode::Name(..) => None,
+            })
+            .chain(self.contacts.remembered())
+            .filter(|address| !super::addresses::is_self(*address, self.bound, &self.snapshot))
+            .collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        addresses
+    }
+}
+
+/// Puts `count` random elements to the front (Fisher and Yates).
+fn shuffle_front<T>(items: &mut [T], count: usize) {
+    for at in 0..count.min(items.len()) {
+        let other = fastrand::usize(at..items.len());
+        items.swap(at, other);
+    }
+}

@@ -1,0 +1,79 @@
+//! The daemon: one loop that feeds the node what comes in and carries out what it decides.
+//!
+//! ```text
+//! gossip events ─┐                       ┌─► state directory (before anything is sent)
+//! addresses ─────┤                       ├─► gossip: carrier, pushes, digests
+//! control ───────┼─► Node (pure) ─ effects ┼─► journal, status line
+//! clock, signals ┘         │             └
+//!                          └─ view ─► publisher ─► hosts table
+//! ```
+
+mod addresses;
+
+pub mod clock;
+mod contacts;
+mod effects;
+mod files;
+mod gate;
+mod reload;
+mod serve;
+mod start;
+mod status;
+mod words;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use mesher_claims::keys::NetworkId;
+use mesher_claims::names::ClaimName;
+use mesher_claims::node::Node;
+use mesher_config::Config;
+use tokio::sync::watch;
+
+use crate::cli::{Failure, Options};
+use crate::gossip::GossipHandle;
+use crate::interfaces::{Selection, Snapshot};
+use crate::publish::Publisher;
+use crate::state::StateDirectory;
+use crate::systemd::notify::Notifier;
+use crate::systemd::rate_limit::RateLimit;
+use contacts::Contacts;
+
+/// Runs the daemon until it is told to stop.
+///
+/// # Errors
+/// When it cannot start, with what the operator is to do about it.
+pub async fn run(options: Options) -> Result<(), Failure> {
+    let (daemon, inputs) = start::start(options).await?;
+    daemon.serve(inputs).await;
+    Ok(())
+}
+
+/// Everything the loop holds.
+struct Daemon {
+    options: Options,
+    config: Config,
+    network: NetworkId,
+    node: Node,
+    state: Arc<StateDirectory>,
+    publisher: Publisher,
+    gossip: GossipHandle,
+    contacts: Contacts,
+    notifier: Notifier,
+    /// Names claimed at run time, beside those of the configuration.
+    extra_names: BTreeSet<ClaimName>,
+    /// This machine's addresses, as last read.
+    snapshot: Snapshot,
+    selection: watch::Sender<Selection>,
+    /// The address peers are told.
+    advertised: std::net::SocketAddr,
+    /// Where the gossip socket is bound.
+    bound: std::net::SocketAddr,
+    /// What was published last: the view's generation, and the table's settings.
+    published: Option<(u64, u64, crate::publish::Publishing)>,
+    refusals: RateLimit<String>,
+    saved_store: Instant,
+    store_dirty: bool,
+    saving_failed: bool,
+}

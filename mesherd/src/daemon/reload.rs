@@ -1,0 +1,116 @@
+//! Reload: what of a changed configuration takes effect at once, and what does not.
+
+use mesher_claims::node::NodeConfig;
+use mesher_config::Config;
+
+use super::files::Files;
+use super::{Daemon, addresses, clock, start};
+use crate::cli::Failure;
+use crate::interfaces::Selection;
+use crate::systemd::{events, journal, logging};
+
+/// What a reload did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Reloaded {
+    /// Keys that took effect.
+    pub(super) changed: Vec<String>,
+    /// Keys that take effect with a restart.
+    pub(super) needs_restart: Vec<String>,
+}
+
+impl Daemon {
+    /// Reads configuration, secrets, settings and certificate again. Nothing is taken over unless all of it is good.
+    ///
+    /// # Errors
+    /// When something is wrong with it; everything stays as it was.
+    pub(super) async fn reload(&mut self) -> Result<Reloaded, Failure> {
+        self.notifier.reloading();
+        let outcome = self.try_reload().await;
+        match &outcome {
+            Ok(reloaded) => {
+                let restart = if reloaded.needs_restart.is_empty() {
+                    String::new()
+                } else {
+                    format!("; {} take effect with a restart", reloaded.needs_restart.join(", "))
+                };
+                let what = if reloaded.changed.is_empty() {
+                    "nothing changed".into()
+                } else {
+                    reloaded.changed.join(", ")
+                };
+                journal::event(events::RELOADED)
+                    .log(format_args!("reloaded {}: {what}{restart}", self.options.config.display()));
+            }
+            Err(failure) => journal::event(events::RELOAD_REFUSED).log(format_args!(
+                "reload refused, the configuration stays as it was: {}",
+                failure.message()
+            )),
+        }
+        self.notifier.ready(&self.sentence());
+        outcome
+    }
+
+    async fn try_reload(&mut self) -> Result<Reloaded, Failure> {
+        let Files { config, secrets, settings, certificate } = Files::read(&self.options)?;
+        let needs_restart: Vec<String> =
+            self.config.needs_restart(&config).into_iter().map(str::to_owned).collect();
+        let changed = changes(&self.config, &config);
+        logging::set_level(config.log_level.into());
+        // What needs a restart stays as it is in the running daemon.
+        let mut config = config;
+        config.network.id = self.config.network.id;
+        config.host.label.clone_from(&self.config.host.label);
+        config.cluster.port = self.config.cluster.port;
+        config.cluster.bind = self.config.cluster.bind;
+        config.cluster.gossip_interval = self.config.cluster.gossip_interval;
+        self.config = config;
+        self.gossip.set_secrets(secrets).await;
+        self.gossip.set_bootstrap(start::bootstrap(&self.config, &self.contacts));
+        self.selection.send_replace(Selection::from(&self.config.host));
+        if let Some(settings) = settings {
+            self.node.bring_settings(clock::now(), settings);
+        }
+        self.apply_node_config_with(certificate);
+        Ok(Reloaded { changed, needs_restart })
+    }
+
+    /// Hands the node what configuration, run-time claims and addresses come to by now.
+    pub(super) fn apply_node_config(&mut self) {
+        let certificate = self.node.config().certificate.clone();
+        self.apply_node_config_with(certificate);
+    }
+
+    fn apply_node_config_with(
+        &mut self,
+        certificate: Option<mesher_claims::record::Signed<mesher_claims::record::CertificateBody>>,
+    ) {
+        let names = self.config.host.names.iter().chain(&self.extra_names).map(|name| (name.clone(), None));
+        let config = NodeConfig {
+            label: self.config.host.label.clone(),
+            names: names.collect(),
+            addresses: addresses::announced(&self.snapshot),
+            join_timeout_ms: u64::try_from(self.config.cluster.join_timeout.as_millis()).unwrap_or(u64::MAX),
+            has_peers: start::has_peers(&self.config, &self.contacts, self.bound, &self.snapshot)
+                || self.node.config().has_peers,
+            certificate,
+        };
+        self.node.set_config(clock::now(), config);
+    }
+}
+
+/// The keys in which the new configuration differs and that take effect at once.
+fn changes(old: &Config, new: &Config) -> Vec<String> {
+    let differences = [
+        ("log_level", old.log_level != new.log_level),
+        ("network.secret_file", old.network.secret_file != new.network.secret_file),
+        ("network.settings_file", old.network.settings_file != new.network.settings_file),
+        ("host.names", old.host.names != new.host.names),
+        ("host.interfaces", old.host.interfaces != new.host.interfaces),
+        ("host.addresses", old.host.addresses != new.host.addresses),
+        ("host.link_local", old.host.link_local != new.host.link_local),
+        ("cluster.bootstrap_nodes", old.cluster.bootstrap_nodes != new.cluster.bootstrap_nodes),
+        ("cluster.join_timeout", old.cluster.join_timeout != new.cluster.join_timeout),
+        ("nss", old.nss != new.nss),
+    ];
+    differences.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key.to_owned()).collect()
+}

@@ -1,0 +1,259 @@
+//! The loop.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mesher_claims::message::Message;
+use mesher_claims::node::Via;
+use mesher_claims::record::Record;
+use mesher_claims::store::AgedRecord;
+use mesher_claims::time::Age;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use super::clock;
+use super::start::Inputs;
+use super::{Daemon, addresses, start};
+use crate::gossip::{self, NodeId};
+use crate::interfaces::Snapshot;
+use crate::publish::EXTEND_EVERY;
+use crate::systemd::{events, journal};
+
+/// So many events are taken in before their consequences are drawn: a burst costs one view, not one each.
+const BATCH: usize = 256;
+/// A changed store is saved this often at most. After a crash what is older is learnt from peers again.
+const SAVE_STORE_EVERY: Duration = Duration::from_secs(30);
+/// And with a short TTL at least in this part of it, so that a restart finds leases that still run.
+const SAVE_STORE_TTL_PART: u32 = 5;
+
+impl Daemon {
+    /// Serves until SIGTERM or SIGINT.
+    pub(super) async fn serve(mut self, inputs: Inputs) {
+        let Inputs { gossip: mut gossip_events, mut snapshots, control } = inputs;
+        let mut signals = Signals::new();
+        drop(control);
+        self.settle().await;
+        self.notifier.ready(&self.sentence());
+        journal::event(events::STARTED).log(format_args!(
+            "mesherd {} serves network {} as {} on {}, table {}",
+            env!("CARGO_PKG_VERSION"),
+            self.network,
+            self.config.host.label,
+            self.bound,
+            self.publisher.path().display()
+        ));
+        let mut extend = tokio::time::interval(EXTEND_EVERY);
+        extend.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                Some(event) = gossip_events.recv() => self.gossip_events(event, &mut gossip_events),
+                Ok(()) = snapshots.changed() => {
+                    let snapshot = snapshots.borrow_and_update().clone();
+                    self.addresses_changed(snapshot);
+                }
+                () = sleep(self.until_next_tick()) => {}
+                _ = extend.tick() => self.keep_up().await,
+                ended = signals.next() => match ended {
+                    Told::Stop(why) => break self.stop(why).await,
+                    Told::Reload => drop(self.reload().await),
+                },
+            }
+            self.node.tick(clock::now());
+            self.settle().await;
+        }
+    }
+
+    /// Never longer than the lease's own interval: CLOCK_BOOTTIME goes on while the machine sleeps, this timer does not.
+    fn until_next_tick(&self) -> Duration {
+        let due = self.node.next_tick_boot_ms().saturating_sub(clock::now().boot_ms);
+        Duration::from_millis(due).min(EXTEND_EVERY)
+    }
+
+    fn gossip_events(&mut self, first: gossip::Event, more: &mut mpsc::Receiver<gossip::Event>) {
+        self.gossip_event(first);
+        for _ in 1..BATCH {
+            let Ok(event) = more.try_recv() else { break };
+            self.gossip_event(event);
+        }
+    }
+
+    fn gossip_event(&mut self, event: gossip::Event) {
+        match event {
+            gossip::Event::Record { node: _, key, value, alive } => {
+                match Record::from_carrier(&self.network, &key, &value) {
+                    Ok(record) => {
+                        let aged = AgedRecord { record, age: Age::NEW };
+                        self.node.receive(clock::now(), vec![aged], Via::Carrier { alive });
+                    }
+                    Err(refusal) => self.refused(&key, &refusal.to_string()),
+                }
+            }
+            gossip::Event::Message { from, node, bytes } => self.message(from, node, &bytes),
+            gossip::Event::PeerUp { node, addr } => self.peer_up(node, addr),
+            gossip::Event::PeerDown { node, addr } => {
+                if self.contacts.down(node) {
+                    let label = self.label_of(node);
+                    journal::event(events::PEER_DOWN).host(&label).peer(&addr).log(format_args!(
+                        "{label} ({addr}) is not heard any more; its names stay until its lease is over"
+                    ));
+                }
+            }
+            gossip::Event::CarrierRestarted { generation, reason } => {
+                journal::event(events::GOSSIP_RESTARTED)
+                    .log(format_args!("gossip was rebuilt under generation {generation}: {reason}"))
+            }
+        }
+    }
+
+    fn message(&mut self, from: std::net::SocketAddr, peer: NodeId, bytes: &[u8]) {
+        self.contacts.heard(peer, from, Instant::now());
+        self.hope_for_peers();
+        let decoded = match Message::decode(&self.network, bytes) {
+            Ok(decoded) => decoded,
+            Err(refusal) => return self.refused(&from.to_string(), &refusal.to_string()),
+        };
+        for (key, refusal) in decoded.refused {
+            self.refused(&format!("{from}, {key}"), &refusal.to_string());
+        }
+        match decoded.message {
+            Message::Records { pushed, records } => {
+                self.node.receive(clock::now(), records, if pushed { Via::Push } else { Via::Sync });
+            }
+            Message::Digest { reply, digest } => {
+                for answer in self.node.receive_digest(clock::now(), digest, reply) {
+                    let bytes: Arc<[u8]> = answer.encode().into();
+                    if let Err(error) = self.gossip.send_to_node(peer, from, bytes) {
+                        log::debug!("{from} not answered: {error}");
+                    }
+                }
+            }
+        }
+    }
+
+    fn peer_up(&mut self, node: NodeId, address: std::net::SocketAddr) {
+        if self.contacts.up(node, address, Instant::now()) {
+            let label = self.label_of(node);
+            journal::event(events::PEER_UP)
+                .host(&label)
+                .peer(&address)
+                .log(format_args!("{label} ({address}) is there"));
+        }
+        self.hope_for_peers();
+    }
+
+    /// Once a peer has shown up, there is somebody to synchronise with.
+    fn hope_for_peers(&mut self) {
+        if !self.node.config().has_peers {
+            let config = mesher_claims::node::NodeConfig { has_peers: true, ..self.node.config().clone() };
+            self.node.set_config(clock::now(), config);
+        }
+    }
+
+    fn addresses_changed(&mut self, snapshot: Snapshot) {
+        if snapshot == self.snapshot {
+            return;
+        }
+        start::note_addresses(&snapshot);
+        self.snapshot = snapshot;
+        let advertise = addresses::to_advertise(self.bound, &self.snapshot);
+        let still_ours = self.snapshot.ips().any(|ip| ip == self.advertised.ip());
+        if advertise != self.advertised && !still_ours {
+            match self.gossip.set_advertise(advertise) {
+                Ok(()) => self.advertised = advertise,
+                Err(error) => log::warn!("{error}"),
+            }
+        }
+        self.apply_node_config();
+    }
+
+    /// Every few seconds: the lease, the store on disk, the peers' addresses.
+    async fn keep_up(&mut self) {
+        self.publisher.extend();
+        self.save_store_when_due().await;
+        if let Some(peers) = self.contacts.take_changed() {
+            let state = Arc::clone(&self.state);
+            let saved = tokio::task::spawn_blocking(move || state.save_peers(&peers)).await;
+            if let Ok(Err(error)) = saved {
+                log::debug!("the peers' addresses could not be saved: {error}");
+            }
+        }
+    }
+
+    async fn save_store_when_due(&mut self) {
+        let ttl = self.node.settings().map(|settings| Duration::from_millis(settings.claim_ttl_ms));
+        let every = ttl.map_or(SAVE_STORE_EVERY, |ttl| SAVE_STORE_EVERY.min(ttl / SAVE_STORE_TTL_PART));
+        if self.store_dirty && self.saved_store.elapsed() >= every {
+            self.save_store().await;
+        }
+    }
+
+    async fn save_store(&mut self) {
+        let (state, store) = (Arc::clone(&self.state), self.node.store().save(clock::now()));
+        let saved = tokio::task::spawn_blocking(move || state.save_store(&store)).await;
+        self.saved_store = Instant::now();
+        match saved {
+            Ok(Ok(())) => self.store_dirty = false,
+            Ok(Err(error)) => log::debug!("the store could not be saved: {error}"),
+            Err(error) => log::debug!("the store could not be saved: {error}"),
+        }
+    }
+
+    async fn stop(&mut self, why: &str) {
+        self.notifier.stopping("stopping");
+        journal::event(events::STOPPING).log(format_args!("stopping on {why}"));
+        // First the lease: names must not outlive a stop by more than a restart takes.
+        self.publisher.retire();
+        self.save_store().await;
+        if let Err(error) = self.state.save_peers(&self.contacts.remembered()) {
+            log::debug!("the peers' addresses could not be saved: {error}");
+        }
+        self.gossip.clone().shutdown().await;
+    }
+
+    fn refused(&mut self, from: &str, why: &str) {
+        if let Some(left_out) = self.refusals.check(format!("{from}: {why}"), Instant::now()) {
+            let more = if left_out > 0 { format!(" ({left_out} more like it since)") } else { String::new() };
+            journal::event(events::RECORD_REFUSED).log(format_args!("refused from {from}: {why}{more}"));
+        }
+    }
+
+    fn label_of(&self, node: NodeId) -> String {
+        let id = node.to_bytes();
+        let mut hosts = self.node.store().hosts();
+        let entry = hosts.find(|(host, _)| mesher_claims::keys::NodeId::from(**host).0 == id);
+        let record = entry.and_then(|(_, entry)| entry.record());
+        record.map_or_else(|| node.to_string(), |record| record.label.to_string())
+    }
+}
+
+/// What a signal told.
+enum Told {
+    Stop(&'static str),
+    Reload,
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn new() -> Self {
+        let listen = |kind| signal(kind).expect("the runtime listens for signals");
+        Self {
+            terminate: listen(SignalKind::terminate()),
+            interrupt: listen(SignalKind::interrupt()),
+            hang_up: listen(SignalKind::hangup()),
+        }
+    }
+
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.terminate.recv() => Told::Stop("SIGTERM"),
+            _ = self.interrupt.recv() => Told::Stop("SIGINT"),
+            _ = self.hang_up.recv() => Told::Reload,
+        }
+    }
+}

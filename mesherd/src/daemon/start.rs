@@ -1,0 +1,262 @@
+//! Starting: configuration, sockets, keys, state, the first table, then the network.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mesher_claims::names::ClaimName;
+use mesher_claims::node::{Node, NodeConfig};
+use mesher_config::Config;
+use tokio::sync::{mpsc, watch};
+
+use super::contacts::Contacts;
+use super::files::Files;
+use super::gate::RecordGate;
+use super::{Daemon, addresses, clock};
+use crate::cli::{Failure, Options};
+use crate::gossip::{self, Generations, Gossip, GossipConfig, NodeId};
+use crate::interfaces::{Selection, Snapshot, Watcher};
+use crate::publish::{self, Publisher};
+use crate::state::{StateDirectory, StateError};
+use crate::systemd::notify::Notifier;
+use crate::systemd::rate_limit::RateLimit;
+use crate::systemd::{events, journal, logging, sockets};
+
+/// The control socket's name in the runtime directory, where it is not inherited.
+const CONTROL_SOCKET: &str = "mesherd.sock";
+/// What the loop waits for.
+pub(super) struct Inputs {
+    pub(super) gossip: mpsc::Receiver<gossip::Event>,
+    pub(super) snapshots: watch::Receiver<Snapshot>,
+    pub(super) control: UnixListener,
+}
+
+/// Reads everything, publishes what the store still holds, and starts gossiping.
+pub(super) async fn start(options: Options) -> Result<(Daemon, Inputs), Failure> {
+    let files = Files::read(&options)?;
+    logging::set_level(files.config.log_level.into());
+    let state = Arc::new(StateDirectory::open(&options.state_dir).map_err(state_failure)?);
+    let place = Place::take(&options, &files.config)?;
+    let selection = Selection::from(&files.config.host);
+    let (watcher, snapshot) = follow_addresses(place.netlink, &selection).await?;
+    let extra_names = state.load_claims();
+    let contacts = Contacts::new(state.load_peers());
+    let node = start_node(&files, &state, &extra_names, &contacts, place.bound, &snapshot)?;
+    let advertised = addresses::to_advertise(place.bound, &snapshot);
+    let Files { config, secrets, .. } = files;
+    let gossip_config = gossip_config(&config, &node, &contacts, &state, advertised);
+    let gate = Arc::new(RecordGate::new(config.network.id));
+    let (gossip, gossip_events) = Gossip::start(gossip_config, place.gossip, secrets, gate)
+        .map_err(|error| Failure::Other(format!("gossip cannot start: {error}")))?;
+
+    let (selection, selections) = watch::channel(selection);
+    let (snapshot_sender, snapshots) = watch::channel(snapshot.clone());
+    tokio::spawn(watcher.run(selections, snapshot_sender));
+    let daemon = Daemon {
+        network: config.network.id,
+        node,
+        state,
+        publisher: place.publisher,
+        gossip,
+        contacts,
+        notifier: Notifier::new(),
+        extra_names,
+        snapshot,
+        selection,
+        advertised,
+        bound: place.bound,
+        published: None,
+        refusals: RateLimit::new(Duration::from_secs(3_600), 256),
+        saved_store: Instant::now(),
+        store_dirty: false,
+        saving_failed: false,
+        config,
+        options,
+    };
+    Ok((daemon, Inputs { gossip: gossip_events, snapshots, control: place.control }))
+}
+
+/// Where the daemon serves: its sockets, inherited or bound, and its table.
+struct Place {
+    publisher: Publisher,
+    gossip: UdpSocket,
+    bound: SocketAddr,
+    control: UnixListener,
+    netlink: Option<OwnedFd>,
+}
+
+impl Place {
+    fn take(options: &Options, config: &Config) -> Result<Self, Failure> {
+        let inherited = sockets::inherit().map_err(|error| Failure::Config(error.to_string()))?;
+        publish::make_runtime_directory(&options.runtime_dir)
+            .map_err(|error| Failure::Other(format!("{}: {error}", options.runtime_dir.display())))?;
+        let publisher =
+            Publisher::open(&options.runtime_dir).map_err(|error| Failure::Other(error.to_string()))?;
+        let gossip = gossip_socket(inherited.gossip, config)?;
+        let bound =
+            gossip.local_addr().map_err(|error| Failure::Other(format!("the gossip socket: {error}")))?;
+        let control = match inherited.control {
+            Some(control) => control,
+            None => bind_control(&options.runtime_dir.join(CONTROL_SOCKET))?,
+        };
+        Ok(Self { publisher, gossip, bound, control, netlink: inherited.netlink })
+    }
+}
+
+async fn follow_addresses(
+    netlink: Option<OwnedFd>,
+    selection: &Selection,
+) -> Result<(Watcher, Snapshot), Failure> {
+    let failed = |error| Failure::Other(format!("this machine's addresses cannot be read: {error}"));
+    let mut watcher = Watcher::new(netlink).map_err(failed)?;
+    let snapshot = watcher.snapshot(selection).await.map_err(failed)?;
+    note_addresses(&snapshot);
+    Ok((watcher, snapshot))
+}
+
+fn start_node(
+    files: &Files,
+    state: &StateDirectory,
+    extra_names: &BTreeSet<ClaimName>,
+    contacts: &Contacts,
+    bound: SocketAddr,
+    snapshot: &Snapshot,
+) -> Result<Node, Failure> {
+    let (now, config) = (clock::now(), &files.config);
+    let key = state.host_key(random).map_err(state_failure)?;
+    let node_config = NodeConfig {
+        label: config.host.label.clone(),
+        names: config.host.names.iter().chain(extra_names).map(|name| (name.clone(), None)).collect(),
+        addresses: addresses::announced(snapshot),
+        join_timeout_ms: u64::try_from(config.cluster.join_timeout.as_millis()).unwrap_or(u64::MAX),
+        has_peers: has_peers(config, contacts, bound, snapshot),
+        certificate: files.certificate.clone(),
+    };
+    let instance = u64::from_le_bytes(random::<8>());
+    let (store, own) = (state.load_store(now), state.load_own());
+    let mut node = Node::start(config.network.id, key, instance, node_config, store, own, now);
+    if let Some(settings) = files.settings.clone() {
+        node.bring_settings(now, settings);
+    }
+    Ok(node)
+}
+
+fn gossip_config(
+    config: &Config,
+    node: &Node,
+    contacts: &Contacts,
+    state: &Arc<StateDirectory>,
+    advertised: SocketAddr,
+) -> GossipConfig {
+    let id = NodeId::from_bytes(mesher_claims::keys::NodeId::from(node.me()).0);
+    let generations = Arc::new(PersistentGenerations(Arc::clone(state)));
+    let mut gossip = GossipConfig::new(id, advertised, generations);
+    gossip.network = config.network.id.0.to_vec();
+    gossip.interval = config.cluster.gossip_interval;
+    gossip.bootstrap = bootstrap(config, contacts);
+    let records = node.own_records();
+    gossip.records = records.iter().map(|record| (record.carrier_key(), record.carrier_value())).collect();
+    gossip
+}
+
+/// Gives out generations that are on disk before they are used.
+struct PersistentGenerations(Arc<StateDirectory>);
+
+impl Generations for PersistentGenerations {
+    fn next(&self) -> io::Result<u64> {
+        self.0.next_generation(clock::now().wall_ms)
+    }
+}
+
+/// Whether there is anybody to wait for: a bootstrap node that is not this machine, or a peer remembered.
+pub(super) fn has_peers(
+    config: &Config,
+    contacts: &Contacts,
+    bound: SocketAddr,
+    snapshot: &Snapshot,
+) -> bool {
+    let hoped = bootstrap(config, contacts);
+    hoped.iter().any(|node| match node {
+        gossip::BootstrapNode::Addr(address) => !addresses::is_self(*address, bound, snapshot),
+        gossip::BootstrapNode::Name(..) => true,
+    })
+}
+
+/// The configured bootstrap nodes and the peers remembered.
+pub(super) fn bootstrap(config: &Config, contacts: &Contacts) -> Vec<gossip::BootstrapNode> {
+    let mut nodes = addresses::bootstrap(&config.cluster.bootstrap_nodes);
+    nodes.extend(contacts.remembered().into_iter().map(gossip::BootstrapNode::Addr));
+    nodes.dedup();
+    nodes
+}
+
+/// Says what is announced, and what is missing.
+pub(super) fn note_addresses(snapshot: &Snapshot) {
+    for interface in &snapshot.absent {
+        log::warn!(
+            "host.interfaces: there is no interface {interface} yet; its addresses are announced when it appears"
+        );
+    }
+    if snapshot.left_out > 0 {
+        log::warn!("{} addresses are not announced: a host may announce 32 at most", snapshot.left_out);
+    }
+    if snapshot.addresses.is_empty() {
+        journal::event(events::NO_ADDRESSES).log(format_args!(
+            "there is no address to announce yet; this machine's names resolve to nothing before there is"
+        ));
+    } else {
+        let list: Vec<String> = snapshot.ips().map(|ip| ip.to_string()).collect();
+        journal::event(events::ADDRESSES_CHANGED).log(format_args!("announcing {}", list.join(", ")));
+    }
+}
+
+fn gossip_socket(inherited: Option<UdpSocket>, config: &Config) -> Result<UdpSocket, Failure> {
+    let port = config.cluster.port;
+    let (socket, what) = match (inherited, config.cluster.bind) {
+        (Some(socket), _) => (gossip::inherit(socket), "the UDP socket from systemd".to_owned()),
+        (None, Some(address)) => {
+            (gossip::bind(SocketAddr::new(address, port)), format!("UDP {address} port {port}"))
+        }
+        (None, None) => (gossip::bind_any(port), format!("UDP port {port}")),
+    };
+    socket.map_err(|error| Failure::Other(format!("{what}: {error}")))
+}
+
+/// Binds the control socket where systemd did not: what a former run left there is replaced, a living daemon's is not.
+fn bind_control(path: &Path) -> Result<UnixListener, Failure> {
+    let failed = |error: io::Error| Failure::Other(format!("the control socket {}: {error}", path.display()));
+    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+        return Err(Failure::Other(format!(
+            "the control socket {}: another mesherd serves it",
+            path.display()
+        )));
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path).map_err(failed)?;
+    // Everybody may ask; who may change is decided by the caller's credentials.
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o666)).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    Ok(listener)
+}
+
+fn state_failure(error: StateError) -> Failure {
+    match error {
+        // The key is the operator's to mend; starting again will not help.
+        StateError::Key(_) => Failure::Config(error.to_string()),
+        StateError::Directory { .. } | StateError::InUse { .. } => Failure::Other(error.to_string()),
+    }
+}
+
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the kernel's random numbers work once it has booted");
+    bytes
+}

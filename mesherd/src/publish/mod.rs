@@ -1,0 +1,129 @@
+//! Publishing: the view becomes the table's contents, and the table's lease is kept moving while the daemon lives.
+
+mod contents;
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use mesher_table::{Contents, Deadline, Found, TableWriter, WriteError};
+
+use crate::systemd::{events, journal};
+pub use contents::{Publishing, contents};
+
+/// The table's file in the runtime directory.
+pub const FILE: &str = "hosts.table";
+/// How long the table is believed after the daemon was last heard of: a killed daemon's names live through its restart.
+pub const LEASE: Duration = Duration::from_secs(15);
+/// How often the lease is moved forward.
+pub const EXTEND_EVERY: Duration = Duration::from_secs(3);
+/// After a clean stop the names live this long, so that `systemctl restart` has no gap.
+pub const LEASE_AFTER_STOP: Duration = Duration::from_secs(2);
+
+/// Writes the table and keeps its lease. A write that fails is told once and tried again with every extension.
+pub struct Publisher {
+    writer: TableWriter,
+    contents: Contents,
+    generation: u64,
+    /// The contents are newer than what the table says.
+    pending: bool,
+    failing: bool,
+}
+
+impl Publisher {
+    /// Takes over the table in the runtime directory, or makes an empty one.
+    ///
+    /// # Errors
+    /// When the directory cannot be written, or another daemon writes the table.
+    pub fn open(runtime_dir: &Path) -> Result<Self, WriteError> {
+        let writer = TableWriter::open_or_create(runtime_dir.join(FILE))?;
+        if let Found::Foreign(why) = writer.found() {
+            log::warn!("{}: replacing what is no table of this version: {why}", writer.path().display());
+        }
+        Ok(Self { writer, contents: Contents::default(), generation: 0, pending: true, failing: false })
+    }
+
+    /// Publishes new contents, unless they are those that stand already. Returns whether the table says so now.
+    pub fn publish(&mut self, contents: Contents) -> bool {
+        if self.contents != contents {
+            self.contents = contents;
+            self.pending = true;
+        }
+        self.write()
+    }
+
+    /// Moves the lease forward, and tries again to publish what could not be published before. Returns whether the table is
+    /// as it should be.
+    pub fn extend(&mut self) -> bool {
+        if self.pending {
+            return self.write();
+        }
+        let outcome = self.writer.extend(Deadline::after(LEASE));
+        self.note(outcome)
+    }
+
+    /// The names end in two seconds, unless a successor comes.
+    pub fn retire(&mut self) {
+        if let Err(error) = self.writer.extend(Deadline::after(LEASE_AFTER_STOP)) {
+            log::warn!(
+                "the table's lease could not be shortened; it ends within {} s: {error}",
+                LEASE.as_secs()
+            );
+        }
+    }
+
+    /// How often the table was published, over all runs.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// What the table says, or is to say.
+    pub fn contents(&self) -> &Contents {
+        &self.contents
+    }
+
+    /// Whether the table could not be written last time.
+    pub fn failing(&self) -> bool {
+        self.failing
+    }
+
+    /// Where the table lies.
+    pub fn path(&self) -> &Path {
+        self.writer.path()
+    }
+
+    fn write(&mut self) -> bool {
+        if !self.pending {
+            return !self.failing;
+        }
+        let outcome = self.writer.publish(&self.contents, Deadline::after(LEASE)).map(|published| {
+            self.generation = published.generation;
+            self.pending = false;
+        });
+        self.note(outcome)
+    }
+
+    fn note(&mut self, outcome: Result<(), WriteError>) -> bool {
+        let was_failing = self.failing;
+        self.failing = outcome.is_err();
+        match outcome {
+            Err(error) if !was_failing => journal::event(events::TABLE_WRITE_FAILED).log(format_args!(
+                "{error}; the last good table stays, and its lease ends within {} s; trying again every {} s",
+                LEASE.as_secs(),
+                EXTEND_EVERY.as_secs()
+            )),
+            Ok(()) if was_failing => journal::event(events::TABLE_WRITE_RECOVERED)
+                .log(format_args!("{}: written again", self.writer.path().display())),
+            _ => {}
+        }
+        !self.failing
+    }
+}
+
+/// Makes the runtime directory, which everybody may enter.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn make_runtime_directory(path: &Path) -> io::Result<()> {
+    crate::state::framed::make_directory(path, 0o755)
+}

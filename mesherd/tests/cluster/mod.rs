@@ -1,0 +1,174 @@
+//! Real daemons on loopback, each with its own directories, looked at through their hosts tables.
+
+#![allow(dead_code, reason = "each test file uses its own part of this")]
+#![allow(unreachable_pub, reason = "a module of tests has no outside")]
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use mesher_claims::keys::SecretKey;
+use mesher_claims::record::{Admission, Record, SettingsBody, Signed};
+use mesher_config::secret::SecretBytes;
+use mesher_table::TableFile;
+use tempfile::TempDir;
+
+/// A network, and the directory with its files and its daemons'.
+pub struct Cluster {
+    pub dir: TempDir,
+    pub key: SecretKey,
+    pub port: u16,
+    pub ttl_ms: u64,
+}
+
+/// One daemon's place; the daemon runs while `child` is there.
+pub struct Daemon {
+    pub name: &'static str,
+    pub dir: PathBuf,
+    pub address: IpAddr,
+    pub child: Option<Child>,
+}
+
+impl Cluster {
+    /// A new network under a domain `sol`. Each test takes a port of its own.
+    pub fn new(port: u16, ttl_ms: u64) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).unwrap();
+        let key = SecretKey::from_seed(&seed);
+        write_private(
+            &dir.path().join("network.secret"),
+            &SecretBytes::new(seed.map(|b| b ^ 0x55)).to_file_text(),
+        );
+        let cluster = Self { dir, key, port, ttl_ms };
+        cluster.write_settings(1);
+        cluster
+    }
+
+    pub fn write_settings(&self, revision: u64) {
+        let settings = SettingsBody {
+            revision,
+            domain: "sol".parse().unwrap(),
+            claim_ttl_ms: self.ttl_ms,
+            admission: Admission::Open,
+            witnesses: vec![],
+            former_witnesses: vec![],
+            revoked: vec![],
+            allow_loopback: true,
+            allow_public_domain: false,
+        };
+        let record = Record::Settings(Signed::sign(&self.key.network_id(), &self.key, settings));
+        std::fs::write(self.dir.path().join("network.settings"), record.carrier_value()).unwrap();
+    }
+
+    /// The place of a daemon on 127.0.0.NUMBER; only the first, the founder, has the settings.
+    pub fn daemon(&self, name: &'static str, number: u8, names: &[&str], bootstrap: &[u8]) -> Daemon {
+        let dir = self.dir.path().join(name);
+        std::fs::create_dir(&dir).unwrap();
+        let address = IpAddr::from([127, 0, 0, number]);
+        let quoted =
+            |items: Vec<String>| items.iter().map(|i| format!("{i:?}")).collect::<Vec<_>>().join(", ");
+        let settings = if number == 1 {
+            format!("settings_file = {:?}\n", self.dir.path().join("network.settings"))
+        } else {
+            String::new()
+        };
+        let config = format!(
+            "[network]\nid = \"{}\"\nsecret_file = {:?}\n{settings}[host]\nlabel = \"{name}\"\nnames = [{}]\naddresses = [\"{address}\"]\n[cluster]\nbind = \"{address}\"\nport = {}\nbootstrap_nodes = [{}]\njoin_timeout = \"1s\"\n",
+            self.key.network_id(),
+            self.dir.path().join("network.secret"),
+            quoted(names.iter().map(|name| (*name).to_owned()).collect()),
+            self.port,
+            quoted(bootstrap.iter().map(|n| format!("127.0.0.{n}:{}", self.port)).collect()),
+        );
+        std::fs::write(dir.join("config.toml"), config).unwrap();
+        Daemon { name, dir, address, child: None }
+    }
+}
+
+impl Daemon {
+    pub fn start(&mut self) {
+        let log = std::fs::File::options().create(true).append(true).open(self.dir.join("log")).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_mesherd"))
+            .arg("--config")
+            .arg(self.dir.join("config.toml"))
+            .arg("--state-dir")
+            .arg(self.dir.join("state"))
+            .arg("--runtime-dir")
+            .arg(self.dir.join("run"))
+            .stdin(Stdio::null())
+            .stderr(log)
+            .spawn();
+        self.child = Some(child.unwrap());
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub fn stop(&mut self) {
+        let mut child = self.child.take().unwrap();
+        signal(&child, nix::libc::SIGTERM);
+        assert!(child.wait().unwrap().success(), "{}", self.log());
+    }
+
+    /// SIGKILL, and waits for the end.
+    pub fn kill(&mut self) {
+        let mut child = self.child.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    pub fn log(&self) -> String {
+        let log = std::fs::read_to_string(self.dir.join("log")).unwrap_or_default();
+        format!("log of {}:\n{log}", self.name)
+    }
+
+    /// The addresses a name has in this daemon's table, while its lease runs.
+    pub fn lookup(&self, name: &str) -> Vec<IpAddr> {
+        lookup(&self.dir.join("run/hosts.table"), name)
+    }
+
+    /// Waits until a name has exactly this one address, or none.
+    #[track_caller]
+    pub fn wait_for(&self, name: &str, address: Option<IpAddr>, within: Duration) {
+        let (begin, wanted) = (Instant::now(), Vec::from_iter(address));
+        while self.lookup(name) != wanted {
+            assert!(
+                begin.elapsed() < within,
+                "{name} on {}: {:?} after {within:?}, expected {wanted:?}\n{}",
+                self.name,
+                self.lookup(name),
+                self.log()
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn lookup(table: &Path, name: &str) -> Vec<IpAddr> {
+    let Ok(table) = TableFile::open(table) else { return Vec::new() };
+    let alive = table.header().is_ok_and(|header| header.deadline.is_ahead_of(mesher_table::Deadline::now()));
+    let Some(entry) = table.find(name).ok().flatten().filter(|_| alive) else { return Vec::new() };
+    let v6 = entry.v6.iter().map(|v6| IpAddr::V6(v6.address));
+    entry.v4.into_iter().map(IpAddr::V4).chain(v6).collect()
+}
+
+fn signal(child: &Child, signal: i32) {
+    // SAFETY: the child has not been waited for, so its id is still its own.
+    let sent = unsafe { nix::libc::kill(i32::try_from(child.id()).unwrap(), signal) };
+    assert_eq!(sent, 0);
+}
+
+fn write_private(path: &Path, text: &str) {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut file = std::fs::File::options().create_new(true).write(true).mode(0o600).open(path).unwrap();
+    std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+}
