@@ -57,8 +57,8 @@ impl Memory for [AtomicU32] {
     }
 }
 
-/// Attempts a reader makes before it answers that the table is busy. One attempt fails only if two publications
-/// were begun while it ran.
+/// Attempts a reader makes before it answers that the table is busy. Each failure means that at least one more publication
+/// was begun since the attempt before.
 pub const ATTEMPTS: u32 = 16;
 
 /// Where arena `publication & 1` starts.
@@ -79,6 +79,8 @@ pub fn read<M: Memory + ?Sized, R>(memory: &M, mut look: impl FnMut(u32) -> R) -
         if memory.load(H_SEQ).wrapping_sub(active) < 2 {
             return Some(found);
         }
+        // With the writer's first fence: having seen a later `seq`, the next attempt also sees the `active` before it.
+        memory.acquire();
         core::hint::spin_loop();
     }
     None
@@ -89,6 +91,7 @@ pub fn read<M: Memory + ?Sized, R>(memory: &M, mut look: impl FnMut(u32) -> R) -
 /// A publication begun by a writer that was killed is begun again under the same number: its arena was never active.
 pub fn publish<M: Memory + ?Sized>(memory: &M, write: impl FnOnce(u32)) -> u32 {
     let publication = memory.load(H_ACTIVE).wrapping_add(1);
+    memory.release();
     memory.store(H_SEQ, publication);
     memory.release();
     write(publication);
