@@ -308,6 +308,20 @@ impl GossipHandle {
         peers.into_values().collect()
     }
 
+    /// Whether all tasks of the layer run and answer, for the watchdog: to be called within a time limit, since a
+    /// task that hangs does not answer.
+    pub async fn responds(&self) -> bool {
+        let (answer, members) = oneshot::channel();
+        self.command(Command::Members(answer));
+        let (heard_answer, heard) = oneshot::channel();
+        let asked = self.port.send(PortCommand::Heard(heard_answer)).await.is_ok();
+        // No task ends while the layer runs, unless it panicked.
+        asked
+            && members.await.is_ok()
+            && heard.await.is_ok()
+            && self.tasks.lock().await.try_join_next().is_none()
+    }
+
     /// The counts so far.
     #[must_use]
     pub fn counters(&self) -> CountersSnapshot {

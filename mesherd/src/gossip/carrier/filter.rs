@@ -18,8 +18,8 @@ use super::message::{DigestEntry, MAX_KEY, MAX_SETTINGS, MAX_VALUE, Member, Memb
 /// No honest version or heartbeat comes near: a thousand a second for thirty years.
 pub(crate) const MAX_NUMBER: u64 = 1 << 40;
 
-/// Runs of one node that may be known at a time: it restarts within the fifteen minutes that they are kept.
-const MAX_RUNS: usize = 8;
+/// Runs of one node that may be known at a time: it may restart every half a minute of the fifteen that they are kept.
+const MAX_RUNS: usize = 32;
 
 /// The digest's largest size in chitchat's encoding, and from where on new nodes are refused, in bytes.
 pub(crate) const DIGEST_LIMIT: usize = 65_507;
@@ -82,6 +82,8 @@ pub(crate) struct Filtered {
     pub(crate) records: Vec<Passed>,
     /// The heartbeat and version somebody says this run of this node has reached, when it has not.
     pub(crate) overstated: Option<(u64, u64)>,
+    /// Whether it tells of a run that was not known before.
+    pub(crate) met: bool,
 }
 
 /// The rules, and what they need to know.
@@ -93,8 +95,9 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    /// Applies the rules. `own_run` is this node's present run, with the heartbeat and version it last told anybody.
-    pub(crate) fn apply(&self, message: Message, own_run: Option<DigestEntry>) -> Filtered {
+    /// Applies the rules to what `sender` sent. `own_run` is this node's present run, with the heartbeat and version
+    /// it last told anybody.
+    pub(crate) fn apply(&self, sender: NodeId, message: Message, own_run: Option<DigestEntry>) -> Filtered {
         if is_absurd(&message) {
             self.counters.carrier_refused.add(1);
             return Filtered::default();
@@ -104,9 +107,11 @@ impl Filter {
             Message::Syn { digest } => Message::Syn { digest: self.digest(digest, own_run, &mut filtered) },
             Message::SynAck { digest, delta } => {
                 let digest = self.digest(digest, own_run, &mut filtered);
-                Message::SynAck { digest, delta: self.delta(delta, own_run, &mut filtered) }
+                Message::SynAck { digest, delta: self.delta(sender, delta, own_run, &mut filtered) }
             }
-            Message::Ack { delta } => Message::Ack { delta: self.delta(delta, own_run, &mut filtered) },
+            Message::Ack { delta } => {
+                Message::Ack { delta: self.delta(sender, delta, own_run, &mut filtered) }
+            }
         });
         filtered
     }
@@ -133,6 +138,7 @@ impl Filter {
             let fits = room && runs < MAX_RUNS && is_usable(entry.member.addr);
             if fits {
                 known.insert(entry.member);
+                filtered.met = true;
             } else {
                 self.counters.nodes_refused.add(1);
             }
@@ -143,6 +149,7 @@ impl Filter {
 
     fn delta(
         &self,
+        sender: NodeId,
         delta: Vec<MemberDelta>,
         own_run: Option<DigestEntry>,
         filtered: &mut Filtered,
@@ -153,7 +160,7 @@ impl Filter {
             let is_own_run = own_run.is_some_and(|own| own.member == member);
             let (is_known, alive) = {
                 let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-                (known.members.contains(&member), known.alive.contains(&member.node))
+                (known.members.contains(&member), known.alive.contains(&member.node) || member.node == sender)
             };
             if !is_known && !is_own_run {
                 // chitchat takes no records of a node it has not met in a digest.

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use chitchat::ChitchatMessage;
 use tokio::sync::mpsc;
 
-use super::super::Event;
 use super::super::wire::Inbound;
 use super::super::wire::datagram::Channel;
+use super::super::{Event, NodeId};
 use super::filter::{Filter, Passed};
 use super::message::Message;
 use super::socket::{Shared, lock};
@@ -33,7 +33,7 @@ impl Intake {
     pub(crate) async fn run(mut self) {
         while let Some(message) = self.inbound.recv().await {
             match message.channel {
-                Channel::Carrier => self.carrier(message.from, &message.bytes),
+                Channel::Carrier => self.carrier(message.from, message.node, &message.bytes),
                 Channel::Application => {
                     let event =
                         Event::Message { from: message.from, node: message.node, bytes: message.bytes };
@@ -45,7 +45,7 @@ impl Intake {
         }
     }
 
-    fn carrier(&mut self, from: SocketAddr, bytes: &[u8]) {
+    fn carrier(&mut self, from: SocketAddr, sender: NodeId, bytes: &[u8]) {
         let counters = &self.shared.counters;
         let Ok(message) = Message::decode(bytes) else {
             counters.malformed.add(1);
@@ -54,7 +54,7 @@ impl Intake {
         let more = message.delta().iter().map(|delta| delta.records.len()).sum::<usize>()
             >= super::message::MAX_RECORDS
             || bytes.len() > super::message::MAX_DELTA / 2 && !message.delta().is_empty();
-        let filtered = self.filter.apply(message, self.shared.own_run());
+        let filtered = self.filter.apply(sender, message, self.shared.own_run());
         if let Some((heartbeat, version)) = filtered.overstated {
             // Full: the supervisor has enough of them already.
             let _ = self.signals.try_send(Signal::Overstated { heartbeat, version });
@@ -76,6 +76,9 @@ impl Intake {
         let inbox = lock(&self.inbox).clone();
         if inbox.is_none_or(|inbox| inbox.try_send((from, message)).is_err()) {
             counters.events_full.add(1);
+        }
+        if filtered.met {
+            let _ = self.signals.try_send(Signal::Met);
         }
         if more {
             let _ = self.signals.try_send(Signal::More(from));

@@ -52,6 +52,8 @@ pub(crate) enum Signal {
     Overstated { heartbeat: u64, version: u64 },
     /// This peer has more for us.
     More(SocketAddr),
+    /// A run was met that was not known before.
+    Met,
 }
 
 /// A node as the carrier sees it.
@@ -133,8 +135,8 @@ impl Supervisor {
             let Some(reason) = reason else { return };
             self.shared.counters.carrier_restarts.add(1);
             log::warn!("the gossip carrier is rebuilt under a new generation: {reason}");
-            if reason != RestartReason::AddressChanged {
-                tokio::time::sleep(REBUILD_PAUSE).await;
+            if reason != RestartReason::AddressChanged && self.pause().await.is_none() {
+                return;
             }
             restarted = Some(reason);
         }
@@ -142,16 +144,7 @@ impl Supervisor {
 
     /// Starts chitchat with this node's records. `None`: the daemon shut down meanwhile.
     async fn build(&mut self) -> Option<Run> {
-        let generation = loop {
-            match self.generations.next() {
-                Ok(generation) => break generation,
-                Err(error) => log::error!("no generation for the gossip carrier, trying again: {error}"),
-            }
-            tokio::time::sleep(REBUILD_PAUSE).await;
-            if self.commands.is_closed() {
-                return None;
-            }
-        };
+        let generation = self.generation().await?;
         let id = ChitchatId::new(self.node.to_string(), generation, self.advertise);
         let notices = Arc::clone(&self.state.notices);
         let config = ChitchatConfig {
@@ -207,6 +200,49 @@ impl Supervisor {
         Some(Run { handle, id, ended, _listener: listener })
     }
 
+    /// The next generation, however long it takes to have it on disk. `None`: the daemon shut down meanwhile.
+    async fn generation(&mut self) -> Option<u64> {
+        loop {
+            match self.generations.next() {
+                Ok(generation) => return Some(generation),
+                Err(error) => log::error!("no generation for the gossip carrier, trying again: {error}"),
+            }
+            self.pause().await?;
+        }
+    }
+
+    /// Waits a little, answering the daemon meanwhile.
+    async fn pause(&mut self) -> Option<()> {
+        let until = Instant::now() + REBUILD_PAUSE;
+        loop {
+            let command = tokio::select! {
+                command = self.commands.recv() => command?,
+                () = sleep_until(until) => return Some(()),
+            };
+            match command {
+                Command::Set(records) => self.own.extend(records),
+                Command::Forget(key) => drop(self.own.remove(&key)),
+                Command::Advertise(addr) => self.advertise = addr,
+                Command::Members(answer) => self.answer_members(answer),
+                Command::Shutdown => return None,
+                // Bootstrap tries again.
+                Command::Gossip(_) => {}
+                #[cfg(test)]
+                Command::Inject(..) => {}
+            }
+        }
+    }
+
+    fn answer_members(&self, answer: oneshot::Sender<Vec<MemberInfo>>) {
+        let members = self.state.members.iter().map(|(node, (_, addr))| MemberInfo {
+            node: *node,
+            addr: *addr,
+            alive: self.state.alive.contains_key(node),
+        });
+        // Whoever asked may have gone.
+        drop(answer.send(members.collect()));
+    }
+
     /// Serves one run of chitchat. Returns why it must be rebuilt, or `None` to shut down.
     async fn supervise(&mut self, run: &mut Run) -> Option<RestartReason> {
         loop {
@@ -238,6 +274,11 @@ impl Supervisor {
                 }
                 Turn::Command(Some(command)) => self.command(run, command).await,
                 Turn::Signal(Signal::More(from)) => self.exchange(run, from),
+                Turn::Signal(Signal::Met) => {
+                    // Liveness takes a few heartbeats: get them soon.
+                    self.state.settling = pace::SETTLE_TIMES;
+                    self.push_after(pace::SETTLE_PUSH);
+                }
                 Turn::Signal(Signal::Overstated { heartbeat, version }) => {
                     if !self.heal(run, heartbeat, version).await {
                         return Some(RestartReason::NumbersSpent);
@@ -247,7 +288,7 @@ impl Supervisor {
                 Turn::Changed => self.relay(),
                 Turn::Ended(Ok(())) => return Some(RestartReason::Ended),
                 Turn::Ended(Err(error)) => return Some(RestartReason::Failed(error.to_string())),
-                Turn::Push => self.push(run),
+                Turn::Push => self.push(run).await,
                 Turn::Quiet => {
                     self.state.busy_until = None;
                     self.set_pace();
@@ -271,15 +312,7 @@ impl Supervisor {
             }
             Command::Forget(key) => drop(self.own.remove(&key)),
             Command::Gossip(addrs) => addrs.into_iter().for_each(|addr| self.exchange(run, addr)),
-            Command::Members(answer) => {
-                let members = self.state.members.iter().map(|(node, (_, addr))| MemberInfo {
-                    node: *node,
-                    addr: *addr,
-                    alive: self.state.alive.contains_key(node),
-                });
-                // Whoever asked may have gone.
-                drop(answer.send(members.collect()));
-            }
+            Command::Members(answer) => self.answer_members(answer),
             #[cfg(test)]
             Command::Inject(from, message) => {
                 let inbox = lock(&self.inbox).clone().unwrap();
@@ -311,9 +344,10 @@ impl Supervisor {
     }
 
     /// Begins exchanges with a few random members.
-    fn push(&mut self, run: &Run) {
+    async fn push(&mut self, run: &Run) {
         self.state.push = None;
         if self.state.settling > 0 {
+            self.rescan(&run.handle).await;
             self.state.settling -= 1;
             self.state.push = Some(Instant::now() + pace::SETTLE_PUSH);
         }
@@ -358,11 +392,6 @@ impl Supervisor {
         for member in members.iter().filter(|member| member.node != self.node) {
             let entry = newest.entry(member.node).or_insert((member.generation, member.addr));
             *entry = (*entry).max((member.generation, member.addr));
-        }
-        if newest.keys().any(|node| !self.state.members.contains_key(node)) {
-            // Liveness takes a few heartbeats: get them soon.
-            self.state.settling = pace::SETTLE_TIMES;
-            self.push_after(pace::SETTLE_PUSH);
         }
         self.state.members = newest;
         let digest_bytes = {

@@ -1,6 +1,7 @@
 //! Sealed messages between addresses, without sockets or clocks: datagrams and the time go in, datagrams and whole
 //! messages come out. `port` gives it a socket.
 
+mod complaints;
 pub(crate) mod datagram;
 mod limiter;
 mod links;
@@ -15,6 +16,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use complaints::{Complaint, Complaints};
 use datagram::{Body, Channel, Header, MAX_DATAGRAM, MAX_PIECE, TOKEN_DATAGRAM};
 use limiter::{Limiter, Rate};
 use links::{Links, Outgoing};
@@ -36,9 +38,10 @@ const CARRIER_MESSAGES: Rate = Rate { per_second: 50, burst: 200 };
 /// Tokens given to one host: each costs a datagram no larger than the question.
 const TOKENS: Rate = Rate { per_second: 20, burst: 100 };
 
-/// How long sent messages can be repeated, and how many bytes of them are kept.
+/// How long sent messages can be repeated, and how many bytes and messages are kept for that.
 const SENT_FOR: Duration = Duration::from_secs(2);
 const MAX_SENT: usize = 4 * MAX_MESSAGE;
+const MAX_SENT_MESSAGES: usize = 1024;
 
 /// How long after it was last heard from an address a node is still sought there.
 const ROUTE_FOR: Duration = Duration::from_secs(180);
@@ -92,6 +95,7 @@ pub(crate) struct Wire {
     tokens_given: Limiter,
     out: VecDeque<(SocketAddr, Vec<u8>)>,
     housekeeping: Instant,
+    complaints: Complaints,
     counters: Arc<Counters>,
 }
 
@@ -126,6 +130,7 @@ impl Wire {
             tokens_given: Limiter::new(TOKENS),
             out: VecDeque::new(),
             housekeeping: now,
+            complaints: Complaints::default(),
             counters,
         }
     }
@@ -193,7 +198,7 @@ impl Wire {
         }
         self.sent_bytes += message.bytes.len();
         self.sent.push_back(Sent { to, id, message, repeated: 0 });
-        while self.sent_bytes > MAX_SENT {
+        while self.sent_bytes > MAX_SENT || self.sent.len() > MAX_SENT_MESSAGES {
             self.forget_oldest_sent();
         }
     }
@@ -240,27 +245,27 @@ impl Wire {
     pub(crate) fn receive(&mut self, now: Instant, from: SocketAddr, datagram: &mut [u8]) -> Option<Inbound> {
         let len = datagram.len();
         if len > MAX_DATAGRAM {
-            self.counters.not_ours.add(1);
+            self.dropped(now, from, Complaint::NotOurs);
             return None;
         }
         let (key, plain) = match self.sealer.open(datagram) {
             Ok(opened) => opened,
             Err(why) => {
-                match why {
-                    OpenError::NotOurs => &self.counters.not_ours,
-                    OpenError::UnknownKey => &self.counters.unknown_key,
-                    OpenError::Forged => &self.counters.forged,
-                }
-                .add(1);
+                let complaint = match why {
+                    OpenError::NotOurs => Complaint::NotOurs,
+                    OpenError::UnknownKey => Complaint::UnknownKey,
+                    OpenError::Forged => Complaint::Forged,
+                };
+                self.dropped(now, from, complaint);
                 return None;
             }
         };
         if !self.datagrams.allow(now, from.ip()) {
-            self.counters.rate_limited.add(1);
+            self.dropped(now, from, Complaint::RateLimited);
             return None;
         }
         let Ok((header, body)) = datagram::decode(plain) else {
-            self.counters.malformed.add(1);
+            self.dropped(now, from, Complaint::Malformed);
             return None;
         };
         if header.session == self.session {
@@ -280,16 +285,30 @@ impl Wire {
         match self.sessions.admit(now, header.node, key, header.session, header.counter, from) {
             Admission::Fresh => {}
             Admission::Replayed => {
-                self.counters.replayed.add(1);
+                self.dropped(now, from, Complaint::Replayed);
                 return None;
             }
             Admission::Crowded => {
-                self.counters.rate_limited.add(1);
+                self.dropped(now, from, Complaint::RateLimited);
                 return None;
             }
         }
         self.take_grant(now, from, &header);
         self.take_body(now, from, &header, body)
+    }
+
+    /// Counts a datagram that goes no further, and tells the journal now and then.
+    fn dropped(&mut self, now: Instant, from: SocketAddr, complaint: Complaint) {
+        let counter = match complaint {
+            Complaint::NotOurs => &self.counters.not_ours,
+            Complaint::UnknownKey => &self.counters.unknown_key,
+            Complaint::Forged => &self.counters.forged,
+            Complaint::Malformed => &self.counters.malformed,
+            Complaint::Replayed => &self.counters.replayed,
+            Complaint::RateLimited => &self.counters.rate_limited,
+        };
+        counter.add(1);
+        self.complaints.tell(now, complaint, from);
     }
 
     /// Gives a token to a sender that has none, in a datagram no larger than its own. Its message is not looked at.
@@ -298,7 +317,7 @@ impl Wire {
             self.counters.unproven.add(1);
         }
         if len < TOKEN_DATAGRAM || !self.tokens_given.allow(now, from.ip()) {
-            self.counters.rate_limited.add(1);
+            self.dropped(now, from, Complaint::RateLimited);
             return;
         }
         // Written without a link: a stranger's question costs no memory.
@@ -320,7 +339,7 @@ impl Wire {
             return;
         }
         let Some(to) = self.links.expecting(now, from, echo) else {
-            self.counters.replayed.add(1);
+            self.dropped(now, from, Complaint::Replayed);
             return;
         };
         let Some(link) = self.links.get_mut(to) else { return };
@@ -386,7 +405,7 @@ impl Wire {
                     Outcome::Whole(channel, bytes) => (channel, bytes),
                     Outcome::Wanting => return None,
                     Outcome::Malformed => {
-                        self.counters.malformed.add(1);
+                        self.dropped(now, from, Complaint::Malformed);
                         return None;
                     }
                     Outcome::NoRoom => {
@@ -397,7 +416,7 @@ impl Wire {
             }
         };
         if channel == Channel::Carrier && !self.carrier_messages.allow(now, from.ip()) {
-            self.counters.rate_limited.add(1);
+            self.dropped(now, from, Complaint::RateLimited);
             return None;
         }
         Some(Inbound { from, node: header.node, channel, bytes })
