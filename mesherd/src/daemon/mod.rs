@@ -9,9 +9,11 @@
 //! ```
 
 mod addresses;
+mod answers;
 
 pub mod clock;
 mod contacts;
+mod control;
 mod effects;
 mod files;
 mod gate;
@@ -23,7 +25,7 @@ mod words;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use mesher_claims::keys::NetworkId;
 use mesher_claims::names::ClaimName;
@@ -38,6 +40,7 @@ use crate::publish::Publisher;
 use crate::state::StateDirectory;
 use crate::systemd::notify::Notifier;
 use crate::systemd::rate_limit::RateLimit;
+use crate::systemd::watchdog::{Heartbeat, Watchdog};
 use contacts::Contacts;
 
 /// Runs the daemon until it is told to stop.
@@ -55,12 +58,18 @@ struct Daemon {
     options: Options,
     config: Config,
     network: NetworkId,
+    started: SystemTime,
     node: Node,
     state: Arc<StateDirectory>,
     publisher: Publisher,
     gossip: GossipHandle,
     contacts: Contacts,
     notifier: Notifier,
+    watchdog: Arc<Watchdog>,
+    /// The loop makes progress, and the table is kept up.
+    publishing: Heartbeat,
+    /// Gossip answers.
+    gossiping: Heartbeat,
     /// Names claimed at run time, beside those of the configuration.
     extra_names: BTreeSet<ClaimName>,
     /// This machine's addresses, as last read.

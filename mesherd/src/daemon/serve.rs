@@ -1,5 +1,6 @@
 //! The loop.
 
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use tokio::time::sleep;
 use super::clock;
 use super::start::Inputs;
 use super::{Daemon, addresses, start};
+use crate::control::{AccessPolicy, Request, Server};
 use crate::gossip::{self, NodeId};
 use crate::interfaces::Snapshot;
 use crate::publish::EXTEND_EVERY;
@@ -22,6 +24,10 @@ use crate::systemd::{events, journal};
 
 /// So many events are taken in before their consequences are drawn: a burst costs one view, not one each.
 const BATCH: usize = 256;
+/// Requests on the control socket that may wait.
+const CONTROL_QUEUE: usize = 64;
+/// Gossip that does not answer for so long has made no progress.
+const GOSSIP_ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 /// A changed store is saved this often at most. After a crash what is older is learnt from peers again.
 const SAVE_STORE_EVERY: Duration = Duration::from_secs(30);
 /// And with a short TTL at least in this part of it, so that a restart finds leases that still run.
@@ -32,7 +38,7 @@ impl Daemon {
     pub(super) async fn serve(mut self, inputs: Inputs) {
         let Inputs { gossip: mut gossip_events, mut snapshots, control } = inputs;
         let mut signals = Signals::new();
-        drop(control);
+        let mut control = self.serve_control(control);
         self.settle().await;
         self.notifier.ready(&self.sentence());
         journal::event(events::STARTED).log(format_args!(
@@ -52,6 +58,7 @@ impl Daemon {
                     let snapshot = snapshots.borrow_and_update().clone();
                     self.addresses_changed(snapshot);
                 }
+                Some(request) = control.recv() => self.answer(request).await,
                 () = sleep(self.until_next_tick()) => {}
                 _ = extend.tick() => self.keep_up().await,
                 ended = signals.next() => match ended {
@@ -62,6 +69,22 @@ impl Daemon {
             self.node.tick(clock::now());
             self.settle().await;
         }
+    }
+
+    /// Starts the control server and the watchdog; both live as long as the process.
+    fn serve_control(&self, listener: UnixListener) -> mpsc::Receiver<Request> {
+        let (requests, received) = mpsc::channel(CONTROL_QUEUE);
+        // A service has a group of its own; by hand the group may be one that all users share.
+        let service = std::env::var_os("INVOCATION_ID").is_some();
+        let policy = if service { AccessPolicy::service() } else { AccessPolicy::by_hand() };
+        let (heartbeat, interval) = (self.watchdog.part("control"), self.watchdog.beat_interval());
+        match Server::new(listener, requests, policy) {
+            Ok(server) => drop(tokio::spawn(server.run(Some(heartbeat), interval))),
+            Err(error) => log::error!("the control socket cannot be served: {error}"),
+        }
+        let watchdog = Arc::clone(&self.watchdog);
+        tokio::spawn(async move { watchdog.run().await });
+        received
     }
 
     /// Never longer than the lease's own interval: CLOCK_BOOTTIME goes on while the machine sleeps, this timer does not.
@@ -169,7 +192,12 @@ impl Daemon {
 
     /// Every few seconds: the lease, the store on disk, the peers' addresses.
     async fn keep_up(&mut self) {
+        // A table that cannot be written is told and tried again; it is no reason to be restarted.
         self.publisher.extend();
+        self.publishing.beat();
+        if tokio::time::timeout(GOSSIP_ANSWERS_WITHIN, self.gossip.peers()).await.is_ok() {
+            self.gossiping.beat();
+        }
         self.save_store_when_due().await;
         if let Some(peers) = self.contacts.take_changed() {
             let state = Arc::clone(&self.state);

@@ -5,9 +5,8 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
-use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use mesher_claims::names::ClaimName;
 use mesher_claims::node::{Node, NodeConfig};
@@ -19,16 +18,16 @@ use super::files::Files;
 use super::gate::RecordGate;
 use super::{Daemon, addresses, clock};
 use crate::cli::{Failure, Options};
+use crate::control;
 use crate::gossip::{self, Generations, Gossip, GossipConfig, NodeId};
 use crate::interfaces::{Selection, Snapshot, Watcher};
 use crate::publish::{self, Publisher};
 use crate::state::{StateDirectory, StateError};
 use crate::systemd::notify::Notifier;
 use crate::systemd::rate_limit::RateLimit;
+use crate::systemd::watchdog::Watchdog;
 use crate::systemd::{events, journal, logging, sockets};
 
-/// The control socket's name in the runtime directory, where it is not inherited.
-const CONTROL_SOCKET: &str = "mesherd.sock";
 /// What the loop waits for.
 pub(super) struct Inputs {
     pub(super) gossip: mpsc::Receiver<gossip::Event>,
@@ -57,14 +56,19 @@ pub(super) async fn start(options: Options) -> Result<(Daemon, Inputs), Failure>
     let (selection, selections) = watch::channel(selection);
     let (snapshot_sender, snapshots) = watch::channel(snapshot.clone());
     tokio::spawn(watcher.run(selections, snapshot_sender));
+    let watchdog = Arc::new(Watchdog::from_env());
     let daemon = Daemon {
         network: config.network.id,
+        started: SystemTime::now(),
         node,
         state,
         publisher: place.publisher,
         gossip,
         contacts,
         notifier: Notifier::new(),
+        publishing: watchdog.part("publishing"),
+        gossiping: watchdog.part("gossip"),
+        watchdog,
         extra_names,
         snapshot,
         selection,
@@ -102,7 +106,7 @@ impl Place {
             gossip.local_addr().map_err(|error| Failure::Other(format!("the gossip socket: {error}")))?;
         let control = match inherited.control {
             Some(control) => control,
-            None => bind_control(&options.runtime_dir.join(CONTROL_SOCKET))?,
+            None => control::bind(&options.runtime_dir).map_err(|error| Failure::Other(error.to_string()))?,
         };
         Ok(Self { publisher, gossip, bound, control, netlink: inherited.netlink })
     }
@@ -225,26 +229,6 @@ fn gossip_socket(inherited: Option<UdpSocket>, config: &Config) -> Result<UdpSoc
         (None, None) => (gossip::bind_any(port), format!("UDP port {port}")),
     };
     socket.map_err(|error| Failure::Other(format!("{what}: {error}")))
-}
-
-/// Binds the control socket where systemd did not: what a former run left there is replaced, a living daemon's is not.
-fn bind_control(path: &Path) -> Result<UnixListener, Failure> {
-    let failed = |error: io::Error| Failure::Other(format!("the control socket {}: {error}", path.display()));
-    if std::os::unix::net::UnixStream::connect(path).is_ok() {
-        return Err(Failure::Other(format!(
-            "the control socket {}: another mesherd serves it",
-            path.display()
-        )));
-    }
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-        _ => {}
-    }
-    let listener = UnixListener::bind(path).map_err(failed)?;
-    // Everybody may ask; who may change is decided by the caller's credentials.
-    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o666)).map_err(failed)?;
-    listener.set_nonblocking(true).map_err(failed)?;
-    Ok(listener)
 }
 
 fn state_failure(error: StateError) -> Failure {

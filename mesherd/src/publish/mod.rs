@@ -4,7 +4,7 @@ mod contents;
 
 use std::io;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mesher_table::{Contents, Deadline, Found, TableWriter, WriteError};
 
@@ -28,6 +28,7 @@ pub struct Publisher {
     /// The contents are newer than what the table says.
     pending: bool,
     failing: bool,
+    leased_until: Option<Instant>,
 }
 
 impl Publisher {
@@ -40,7 +41,14 @@ impl Publisher {
         if let Found::Foreign(why) = writer.found() {
             log::warn!("{}: replacing what is no table of this version: {why}", writer.path().display());
         }
-        Ok(Self { writer, contents: Contents::default(), generation: 0, pending: true, failing: false })
+        Ok(Self {
+            writer,
+            contents: Contents::default(),
+            generation: 0,
+            pending: true,
+            failing: false,
+            leased_until: None,
+        })
     }
 
     /// Publishes new contents, unless they are those that stand already. Returns whether the table says so now.
@@ -70,6 +78,11 @@ impl Publisher {
                 LEASE.as_secs()
             );
         }
+    }
+
+    /// How long readers would go on believing the table if it were not kept up any more.
+    pub fn lease_left(&self) -> Duration {
+        self.leased_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()))
     }
 
     /// How often the table was published, over all runs.
@@ -106,6 +119,9 @@ impl Publisher {
     fn note(&mut self, outcome: Result<(), WriteError>) -> bool {
         let was_failing = self.failing;
         self.failing = outcome.is_err();
+        if outcome.is_ok() {
+            self.leased_until = Some(Instant::now() + LEASE);
+        }
         match outcome {
             Err(error) if !was_failing => journal::event(events::TABLE_WRITE_FAILED).log(format_args!(
                 "{error}; the last good table stays, and its lease ends within {} s; trying again every {} s",

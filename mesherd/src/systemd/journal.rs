@@ -2,15 +2,21 @@
 //! of one name.
 
 use std::fmt;
+use std::sync::OnceLock;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use log::kv::Value;
 use log::{Level, Record};
+use mesher_control::types::Change;
+use tokio::sync::broadcast;
 
 use super::events::Event;
 
 /// The fields an event can carry beside `MESSAGE_ID=` (systemd.journal-fields(7)).
 pub const FIELDS: &[&str] = &[NAME, HOST, PEER];
 
+/// A watcher may fall behind by so many events before it is told that it missed some.
+const WATCHED_AT_ONCE: usize = 256;
 const NAME: &str = "MESHER_NAME";
 const HOST: &str = "MESHER_HOST";
 const PEER: &str = "MESHER_PEER";
@@ -62,6 +68,7 @@ impl<'a> Entry<'a> {
 
     /// Like [`Entry::log`], but less or more severe than the event usually is.
     pub fn log_at(self, level: Level, message: fmt::Arguments<'_>) {
+        self.show_watchers(message);
         if level > log::max_level() {
             return;
         }
@@ -73,6 +80,35 @@ impl<'a> Entry<'a> {
             Record::builder().level(level).target("mesherd").key_values(&fields).args(message).build();
         log::logger().log(&record);
     }
+
+    fn show_watchers(&self, message: fmt::Arguments<'_>) {
+        let watchers = watchers();
+        if watchers.receiver_count() == 0 {
+            return;
+        }
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let text = |value: Option<&dyn fmt::Display>| value.map(ToString::to_string);
+        // Fails only when the last watcher has just gone.
+        let _ = watchers.send(Change {
+            time_unix_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+            kind: self.event.kind.to_owned(),
+            message_id: self.event.message_id.to_owned(),
+            name: text(self.name),
+            host: text(self.host),
+            peer: text(self.peer),
+            message: message.to_string(),
+        });
+    }
+}
+
+/// Every event from now on, whatever the log level: what `Watch` on the control socket shows.
+pub fn watch() -> broadcast::Receiver<Change> {
+    watchers().subscribe()
+}
+
+fn watchers() -> &'static broadcast::Sender<Change> {
+    static WATCHERS: OnceLock<broadcast::Sender<Change>> = OnceLock::new();
+    WATCHERS.get_or_init(|| broadcast::Sender::new(WATCHED_AT_ONCE))
 }
 
 #[cfg(test)]

@@ -1,0 +1,316 @@
+//! Answers on the control socket: what the daemon knows, in the interface's types.
+
+use std::net::IpAddr;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use mesher_claims::keys::{HostKey, NodeId};
+use mesher_claims::names::ClaimName;
+use mesher_claims::node::Phase;
+use mesher_claims::record::{Admission, ClaimState};
+use mesher_claims::store::HostEntry;
+use mesher_claims::time::Age;
+use mesher_claims::view::{self, Claimant, Standing};
+use mesher_control::Error;
+use mesher_control::types;
+
+use super::{Daemon, clock};
+use crate::gossip::PeerInfo;
+
+impl Daemon {
+    pub(super) async fn status(&self) -> types::Status {
+        types::Status {
+            version: env!("CARGO_PKG_VERSION").into(),
+            state: self.control_state(),
+            sentence: self.sentence(),
+            started_unix_ms: unix_ms(self.started),
+            log_level: log::max_level().as_str().to_lowercase(),
+            network: self.network_answer(),
+            host: types::Host {
+                label: self.config.host.label.to_string(),
+                key: self.node.me().to_string(),
+                addresses: self.snapshot.ips().map(|ip| ip.to_string()).collect(),
+            },
+            peers: self.peers().await,
+            names: self.names(),
+            table: Some(self.table()),
+        }
+    }
+
+    /// All other hosts, those that are away included.
+    pub(super) async fn peers(&self) -> Vec<types::Peer> {
+        let known = self.gossip.peers().await;
+        let hosts = self
+            .node
+            .store()
+            .hosts()
+            .filter(|(host, entry)| **host != self.node.me() && entry.record().is_some());
+        hosts.map(|(host, entry)| self.peer(host, entry, &known)).collect()
+    }
+
+    pub(super) fn names(&self) -> Vec<types::Name> {
+        self.node.view().names().map(|(name, standing)| self.name(name, standing)).collect()
+    }
+
+    pub(super) fn table(&self) -> types::Table {
+        let contents = self.publisher.contents();
+        types::Table {
+            path: self.publisher.path().display().to_string(),
+            generation: self.publisher.generation(),
+            names: contents.entries.iter().filter(|entry| entry.canonical.is_none()).count() as u64,
+            bytes: std::fs::metadata(self.publisher.path()).map_or(0, |metadata| metadata.len()),
+            lease_left_ms: u64::try_from(self.publisher.lease_left().as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// Who claims a name, who holds it and by which rule, and what the table says.
+    pub(super) fn explain(&self, asked: &str) -> Result<types::Explanation, Error> {
+        let settings = self.node.settings().ok_or_else(|| Error::NotReady {
+            reason: "the network's settings have not arrived yet".into(),
+        })?;
+        let invalid = |error: mesher_claims::names::NameError| Error::InvalidName {
+            name: asked.into(),
+            reason: error.to_string(),
+        };
+        let name = settings.domain.relative(asked).map_err(invalid)?;
+        let full = name.under(&settings.domain);
+        let (now, mesh_ms) = (clock::now(), self.node.mesh_ms(clock::now()));
+        let standing = self.node.view().name(&name);
+        let mut claimants = Vec::new();
+        for (host, entry) in self.node.store().hosts() {
+            let (Some(claim), Some(record)) = (entry.claim(&name), entry.record()) else { continue };
+            let counted = view::admitted(settings, host, entry, record, now, mesh_ms)
+                .and_then(|()| view::counts(settings, record, claim, entry));
+            let place = standing.and_then(|s| s.claimants.iter().position(|claimant| claimant.host == *host));
+            let (standing, reason) = match (place, counted) {
+                (Some(0), _) => (types::Standing::Holder, None),
+                (Some(_), _) => (types::Standing::Waiting, None),
+                (None, Err(reason)) => (types::Standing::NotCounted, Some(reason.to_string())),
+                (None, Ok(())) => (types::Standing::NotCounted, Some("no witness has signed it yet".into())),
+            };
+            let rank = self.node.view().name(&name).and_then(|s| s.claimants.get(place?)).map(|c| c.rank_ms);
+            let end = entry.lease_end_boot_ms(settings.claim_ttl_ms);
+            let left = if entry.is_leased(now, settings.claim_ttl_ms) {
+                Some(end.saturating_sub(now.boot_ms))
+            } else {
+                None
+            };
+            let addresses = claim.addresses.as_ref().unwrap_or(&record.addresses);
+            claimants.push(types::Claimant {
+                label: record.label.to_string(),
+                key: host.to_string(),
+                standing,
+                reason,
+                epoch_unix_ms: claim.epoch,
+                rank_unix_ms: rank.unwrap_or(claim.epoch),
+                lease_left_ms: left,
+                addresses: addresses.iter().map(|ip| ip.to_string()).collect(),
+                this_machine: *host == self.node.me(),
+            });
+        }
+        if claimants.is_empty() {
+            return Err(Error::UnknownName { name: full });
+        }
+        claimants.sort_by_key(|c| (rank_of(c.standing), c.rank_unix_ms, c.key.clone()));
+        let rule = rule(&full, standing, &claimants);
+        Ok(types::Explanation { table: self.table_entry(&full), name: full, rule, claimants })
+    }
+
+    /// All metrics, in Prometheus' text format.
+    pub(super) async fn metrics(&self) -> String {
+        let mut text = String::new();
+        let mut gauge = |name: &str, help: &str, kind: &str, value: u64| {
+            text.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n"));
+        };
+        let names = self.node.view().names();
+        let me = self.node.me();
+        let (mut held, mut own, mut waited) = (0, 0, 0);
+        for (_, standing) in names {
+            held += u64::from(standing.holder().is_some());
+            own += u64::from(standing.holder().is_some_and(|c| c.host == me));
+            waited += u64::from(standing.waiting().iter().any(|c| c.host == me));
+        }
+        gauge("mesher_peers_alive", "Peers heard of lately.", "gauge", self.contacts.alive() as u64);
+        gauge(
+            "mesher_hosts_known",
+            "Hosts known, this one and absent ones included.",
+            "gauge",
+            self.node.store().hosts().count() as u64,
+        );
+        gauge("mesher_names_held", "Names of the network that somebody holds.", "gauge", held);
+        gauge("mesher_own_names_held", "Names that this machine holds.", "gauge", own);
+        gauge(
+            "mesher_own_names_waiting",
+            "Names that this machine claims and somebody else holds.",
+            "gauge",
+            waited,
+        );
+        gauge(
+            "mesher_claims_known",
+            "Claims known, withdrawn ones included.",
+            "gauge",
+            self.node.store().claims() as u64,
+        );
+        gauge(
+            "mesher_table_generation",
+            "How often the hosts table was published.",
+            "counter",
+            self.publisher.generation(),
+        );
+        gauge(
+            "mesher_table_failing",
+            "1 while the hosts table cannot be written.",
+            "gauge",
+            u64::from(self.publisher.failing()),
+        );
+        gauge(
+            "mesher_state_failing",
+            "1 while the state cannot be saved.",
+            "gauge",
+            u64::from(self.saving_failed),
+        );
+        gauge(
+            "mesher_settings_revision",
+            "Revision of the network's settings in force.",
+            "gauge",
+            self.node.settings().map_or(0, |s| s.revision),
+        );
+        gauge(
+            "mesher_start_time_seconds",
+            "When the daemon started, in seconds since 1970.",
+            "gauge",
+            unix_ms(self.started) / 1_000,
+        );
+        for (name, value) in self.gossip.counters().iter() {
+            gauge(&format!("mesher_gossip_{name}_total"), "See docs/gossip.md.", "counter", value);
+        }
+        text
+    }
+
+    fn control_state(&self) -> types::State {
+        match self.node.phase() {
+            _ if self.node.settings().is_none() => types::State::NoSettings,
+            Phase::Joining { .. } => types::State::Joining,
+            Phase::Running | Phase::Silenced if self.contacts.alive() == 0 => types::State::Alone,
+            Phase::Running | Phase::Silenced => types::State::Running,
+        }
+    }
+
+    fn network_answer(&self) -> types::Network {
+        let settings = self.node.settings();
+        types::Network {
+            id: self.network.to_string(),
+            domain: settings.map(|s| s.domain.to_string()),
+            revision: settings.map(|s| s.revision),
+            claim_ttl_ms: settings.map(|s| s.claim_ttl_ms),
+            admission: settings.map(|s| match s.admission {
+                Admission::Open => types::Admission::Open,
+                Admission::Certified => types::Admission::Certified,
+            }),
+            witnesses: settings.map_or(0, |s| s.witnesses.len() as u64),
+        }
+    }
+
+    fn peer(&self, host: &HostKey, entry: &HostEntry, known: &[PeerInfo]) -> types::Peer {
+        let now = clock::now();
+        let id = NodeId::from(*host).0;
+        let info = known.iter().find(|peer| peer.node.to_bytes() == id);
+        let ttl = self.node.store().claim_ttl_ms().unwrap_or(u64::MAX);
+        let age = entry.age(now).under(ttl);
+        let alive = info.is_some_and(|info| info.alive);
+        let record = entry.record();
+        let ahead = match (record, age) {
+            (Some(record), Age::Fresh(age_ms)) => {
+                let theirs = record.renewed_at_ms.saturating_add(age_ms);
+                Some(theirs.cast_signed().saturating_sub(now.wall_ms.cast_signed()))
+            }
+            _ => None,
+        };
+        types::Peer {
+            label: record.map_or_else(|| NodeId::from(*host).to_string(), |record| record.label.to_string()),
+            key: host.to_string(),
+            state: match (alive, age) {
+                (true, Age::Fresh(_)) => types::PeerState::Alive,
+                (false, Age::Fresh(_)) => types::PeerState::Away,
+                (_, Age::Expired) => types::PeerState::Expired,
+            },
+            address: info.and_then(|info| info.addr).map(|address| address.to_string()),
+            last_contact_ms: info.and_then(|info| info.last_heard).map(elapsed_ms),
+            age_ms: match age {
+                Age::Fresh(ms) => Some(ms),
+                Age::Expired => None,
+            },
+            ahead_ms: ahead,
+            names: entry.claims().filter(|claim| claim.state == ClaimState::Held).count() as u64,
+        }
+    }
+
+    fn name(&self, name: &ClaimName, standing: &Standing) -> types::Name {
+        let full = |name: &ClaimName| {
+            self.node.settings().map_or_else(|| name.to_string(), |s| name.under(&s.domain))
+        };
+        let holder = standing.holder();
+        let spelt = holder.map_or(name, |holder| &holder.name);
+        let me = self.node.me();
+        let source = if self.extra_names.contains(name) {
+            Some(types::Source::Runtime)
+        } else if self.config.host.names.contains(name) {
+            Some(types::Source::Configuration)
+        } else {
+            None
+        };
+        types::Name {
+            name: full(spelt),
+            holder: holder.map(|holder| holder.label.to_string()),
+            holder_key: holder.map(|holder| holder.host.to_string()),
+            addresses: holder.map(addresses_of).unwrap_or_default(),
+            waiting: (standing.waiting().len() + standing.unwitnessed.len()) as u64,
+            held: holder.is_some_and(|holder| holder.host == me),
+            source,
+        }
+    }
+
+    fn table_entry(&self, full: &str) -> Option<types::TableEntry> {
+        let table = mesher_table::TableFile::open(self.publisher.path()).ok()?;
+        let entry = table.find(full).ok()??;
+        let v6 = entry.v6.iter().map(|v6| IpAddr::V6(v6.address));
+        let addresses = entry.v4.iter().copied().map(IpAddr::V4).chain(v6);
+        Some(types::TableEntry {
+            wildcard: entry.is_wildcard(),
+            addresses: addresses.map(|ip| ip.to_string()).collect(),
+            ttl_s: u64::from(entry.ttl_s),
+            canonical: entry.canonical.unwrap_or(entry.name),
+        })
+    }
+}
+
+fn addresses_of(holder: &Claimant) -> Vec<String> {
+    holder.addresses.iter().map(|ip| ip.to_string()).collect()
+}
+
+fn rank_of(standing: types::Standing) -> u8 {
+    match standing {
+        types::Standing::Holder => 0,
+        types::Standing::Waiting => 1,
+        types::Standing::NotCounted => 2,
+    }
+}
+
+fn rule(full: &str, standing: Option<&Standing>, claimants: &[types::Claimant]) -> String {
+    let counting = claimants.iter().filter(|c| c.standing != types::Standing::NotCounted).count();
+    match standing.and_then(Standing::holder) {
+        Some(holder) if counting == 1 => format!("{} holds {full}: nobody else's claim counts", holder.label),
+        Some(holder) => format!(
+            "{} holds {full}: of {counting} claims that count, its is the earliest unbroken one",
+            holder.label
+        ),
+        None => format!("nobody holds {full}: no claim counts now"),
+    }
+}
+
+fn unix_ms(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn elapsed_ms(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
