@@ -13,6 +13,7 @@ mod problem;
 mod reload;
 mod schema;
 pub mod secret;
+pub mod settings;
 mod value;
 mod write;
 

@@ -25,7 +25,11 @@ fn host(entry: &Entry, family: &AddressFamily, table: &TableFile) -> Option<Host
         Some(_) => vec![entry.name.clone()],
         None => {
             let entries = table.contents().ok()?.entries;
-            entries.into_iter().filter(|other| other.canonical.as_ref() == Some(&name)).map(|other| other.name).collect()
+            entries
+                .into_iter()
+                .filter(|other| other.canonical.as_ref() == Some(&name))
+                .map(|other| other.name)
+                .collect()
         }
     };
     let v4 = || (!entry.v4.is_empty()).then(|| Addresses::V4(entry.v4.clone()));
@@ -44,7 +48,10 @@ impl HostHooks for Reference {
         let Ok(contents) = table.contents() else { return Response::Unavail };
         let hosts = contents.entries.iter().filter(|entry| entry.canonical.is_none() && !entry.is_wildcard());
         let families = |entry| {
-            [AddressFamily::IPv4, AddressFamily::IPv6].iter().filter_map(|family| host(entry, family, &table)).collect::<Vec<_>>()
+            [AddressFamily::IPv4, AddressFamily::IPv6]
+                .iter()
+                .filter_map(|family| host(entry, family, &table))
+                .collect::<Vec<_>>()
         };
         Response::Success(hosts.flat_map(families).collect())
     }

@@ -1,0 +1,97 @@
+//! Commands that have the daemon do something, or that show what it says as it is.
+
+use std::path::Path;
+
+use mesher_control::types::{Change, Claimed, LogLevelSet, Metrics, Released, Reloaded, Watched};
+use mesher_control::{Call, Client};
+
+use crate::failure::Failure;
+use crate::output::{Mood, Output, safe, time};
+
+/// `claim`.
+pub(crate) fn claim(out: &Output, socket: &Path, name: &str) -> Result<(), Failure> {
+    let claimed: Claimed = Client::connect(socket)?.call(&Call::Claim { name: name.to_owned() })?;
+    if out.is_json() {
+        return out.json(&claimed);
+    }
+    match &claimed.holder {
+        Some(holder) => out.print(format_args!(
+            "{} is claimed. It is held by {} now; this machine waits in line (see: mesherctl explain {0})",
+            claimed.name,
+            safe(holder)
+        )),
+        None => out.print(format_args!("{} is claimed", claimed.name)),
+    }
+}
+
+/// `release`.
+pub(crate) fn release(out: &Output, socket: &Path, name: &str) -> Result<(), Failure> {
+    let released: Released = Client::connect(socket)?.call(&Call::Release { name: name.to_owned() })?;
+    if out.is_json() { out.json(&released) } else { out.print(format_args!("{} is released", released.name)) }
+}
+
+/// `reload`.
+pub(crate) fn reload(out: &Output, socket: &Path) -> Result<(), Failure> {
+    let reloaded: Reloaded = Client::connect(socket)?.call(&Call::Reload {})?;
+    if out.is_json() {
+        return out.json(&reloaded);
+    }
+    let changed = if reloaded.changed.is_empty() {
+        "nothing has changed".to_owned()
+    } else {
+        reloaded.changed.join(", ")
+    };
+    out.print(format_args!("reloaded: {changed}"))?;
+    if !reloaded.needs_restart.is_empty() {
+        let keys = reloaded.needs_restart.join(", ");
+        out.print(format_args!(
+            "{} {keys} (run: systemctl restart data-mesher.service)",
+            out.paint(Mood::Warning, "takes effect only with a restart:")
+        ))?;
+    }
+    Ok(())
+}
+
+/// `log-level`.
+pub(crate) fn log_level(out: &Output, socket: &Path, level: &str) -> Result<(), Failure> {
+    let set: LogLevelSet = Client::connect(socket)?.call(&Call::SetLogLevel { level: level.to_owned() })?;
+    if out.is_json() {
+        return out.json(&set);
+    }
+    out.print(format_args!("log level {level} until the next restart or reload; it was {}", set.previous))
+}
+
+/// `metrics`: as Prometheus has them, or with `--json` as one string in an object.
+pub(crate) fn metrics(out: &Output, socket: &Path) -> Result<(), Failure> {
+    let metrics: Metrics = Client::connect(socket)?.call(&Call::Metrics {})?;
+    if out.is_json() { out.json(&metrics) } else { out.raw(metrics.text.as_bytes()) }
+}
+
+/// `watch`: one line a change, until interrupted.
+pub(crate) fn watch(out: &Output, socket: &Path) -> Result<(), Failure> {
+    for watched in Client::connect(socket)?.stream::<Watched>(&Call::Watch {})? {
+        let watched = watched?;
+        if out.is_json() {
+            out.json_line(&watched)?;
+            continue;
+        }
+        if watched.missed > 0 {
+            let missed = format!("{} changes were missed: this terminal was too slow", watched.missed);
+            out.print(out.paint(Mood::Warning, missed))?;
+        }
+        if let Some(change) = watched.change {
+            out.print(describe(out, &change))?;
+        }
+    }
+    Ok(())
+}
+
+fn describe(out: &Output, change: &Change) -> String {
+    let mood = match change.kind.as_str() {
+        "name_held" | "peer_up" | "joined" | "started" => Mood::Good,
+        "name_lost" | "name_waiting" | "peer_down" | "join_timeout" => Mood::Warning,
+        _ => Mood::Heading,
+    };
+    let when = out.paint(Mood::Faint, time(change.time_unix_ms));
+    format!("{when}  {}  {}", out.paint(mood, safe(&change.kind)), safe(&change.message))
+}

@@ -1,0 +1,165 @@
+//! `status`, `peers` and `names`.
+
+use std::path::Path;
+
+use mesher_control::types::{Admission, Name, Names, Peer, PeerState, Peers, Source, State, Status};
+use mesher_control::{Call, Client};
+
+use crate::failure::Failure;
+use crate::output::{Mood, Output, safe, span};
+
+/// `status`.
+pub(crate) fn status(out: &Output, socket: &Path) -> Result<(), Failure> {
+    let status: Status = Client::connect(socket)?.call(&Call::Status {})?;
+    if out.is_json() {
+        return out.json(&status);
+    }
+    let mut text = format!("{} {}\n", bullet(out, status.state), safe(&status.sentence));
+    for (title, value) in head(&status) {
+        text += &format!("{}  {value}\n", out.paint(Mood::Faint, format_args!("{title:>8}")));
+    }
+    if !status.peers.is_empty() {
+        text += &format!("\n{}\n{}\n", out.paint(Mood::Heading, "Peers"), peer_table(out, &status.peers));
+    }
+    let own: Vec<&Name> = status.names.iter().filter(|name| name.source.is_some()).collect();
+    let (held, waiting): (Vec<&Name>, Vec<&Name>) = own.into_iter().partition(|name| name.held);
+    if !held.is_empty() {
+        text += &format!("\n{}\n", out.paint(Mood::Heading, "Names held"));
+        for name in held {
+            text += &format!("  {}{}\n", out.paint(Mood::Good, safe(&name.name)), remarks(name));
+        }
+    }
+    if !waiting.is_empty() {
+        text += &format!("\n{}\n", out.paint(Mood::Heading, "Names waited for"));
+        for name in waiting {
+            let holder = name
+                .holder
+                .as_deref()
+                .map_or_else(|| "held by nobody yet".to_owned(), |h| format!("held by {}", safe(h)));
+            text += &format!("  {}  {holder}{}\n", out.paint(Mood::Warning, safe(&name.name)), remarks(name));
+        }
+    }
+    out.raw(text.as_bytes())
+}
+
+fn bullet(out: &Output, state: State) -> String {
+    let mood = match state {
+        State::Running => Mood::Good,
+        State::Alone | State::Joining | State::Starting | State::NoSettings => Mood::Warning,
+        State::Stopping => Mood::Bad,
+    };
+    out.paint(mood, "●")
+}
+
+fn head(status: &Status) -> Vec<(&'static str, String)> {
+    let network = &status.network;
+    let mut lines = vec![("network", network.id.clone())];
+    if let (Some(domain), Some(ttl_ms)) = (&network.domain, network.claim_ttl_ms) {
+        let admission = match network.admission {
+            Some(Admission::Certified) => "certified hosts only",
+            _ => "open to all that hold the secret",
+        };
+        let revision = network.revision.unwrap_or_default();
+        let domain = safe(domain);
+        lines.push((
+            "settings",
+            format!("domain {domain}, claim TTL {}, {admission}, revision {revision}", span(ttl_ms)),
+        ));
+    } else {
+        lines.push(("settings", "not known yet: waiting for a peer to pass them on".to_owned()));
+    }
+    let addresses = match status.host.addresses.as_slice() {
+        [] => "no address to announce".to_owned(),
+        addresses => addresses.join(" "),
+    };
+    lines.push(("host", format!("{}: {addresses}", safe(&status.host.label))));
+    let table = status.table.as_ref().map_or_else(
+        || "none yet".to_owned(),
+        |table| format!("{}: generation {}, {} names", table.path, table.generation, table.names),
+    );
+    lines.push(("table", table));
+    lines
+}
+
+fn remarks(name: &Name) -> String {
+    let mut remarks = String::new();
+    if name.source == Some(Source::Runtime) {
+        remarks += "  (claimed at run time)";
+    }
+    match name.waiting {
+        0 => {}
+        1 if !name.held => {}
+        waiting => remarks += &format!("  ({waiting} waiting)"),
+    }
+    remarks
+}
+
+/// `peers`.
+pub(crate) fn peers(out: &Output, socket: &Path) -> Result<(), Failure> {
+    let peers: Peers = Client::connect(socket)?.call(&Call::Peers {})?;
+    if out.is_json() {
+        return out.json(&peers);
+    }
+    if peers.peers.is_empty() {
+        return out.print("no other machine of the network is known");
+    }
+    out.print(peer_table(out, &peers.peers))
+}
+
+fn peer_table(out: &Output, peers: &[Peer]) -> String {
+    let rows: Vec<_> = peers
+        .iter()
+        .map(|peer| {
+            let (state, mood) = match peer.state {
+                PeerState::Alive => ("alive", Mood::Good),
+                PeerState::Away => ("away", Mood::Warning),
+                PeerState::Expired => ("expired", Mood::Bad),
+            };
+            let contact =
+                peer.last_contact_ms.map_or_else(|| "not yet".to_owned(), |ms| format!("{} ago", span(ms)));
+            let clock = match peer.ahead_ms.unwrap_or_default() {
+                -60_000..=60_000 => String::new(),
+                ahead if ahead > 0 => format!("clock {} ahead", span(ahead.unsigned_abs())),
+                behind => format!("clock {} behind", span(behind.unsigned_abs())),
+            };
+            vec![
+                (safe(&peer.label), None),
+                (state.to_owned(), Some(mood)),
+                (peer.address.clone().unwrap_or_else(|| "-".to_owned()), None),
+                (contact, None),
+                (peer.names.to_string(), None),
+                (clock, Some(Mood::Warning)),
+            ]
+        })
+        .collect();
+    out.table(&["PEER", "STATE", "ADDRESS", "LAST CONTACT", "NAMES", ""], &rows)
+}
+
+/// `names`.
+pub(crate) fn names(out: &Output, socket: &Path) -> Result<(), Failure> {
+    let names: Names = Client::connect(socket)?.call(&Call::Names {})?;
+    if out.is_json() {
+        return out.json(&names);
+    }
+    if names.names.is_empty() {
+        return out.print("no names are claimed");
+    }
+    let rows: Vec<_> = names
+        .names
+        .iter()
+        .map(|name| {
+            let mood = match (name.source, name.held) {
+                (Some(_), true) => Some(Mood::Good),
+                (Some(_), false) => Some(Mood::Warning),
+                (None, _) => None,
+            };
+            vec![
+                (safe(&name.name), mood),
+                (name.holder.as_deref().map_or_else(|| "nobody".to_owned(), safe), None),
+                (name.waiting.to_string(), None),
+                (name.addresses.join(" "), None),
+            ]
+        })
+        .collect();
+    out.print(out.table(&["NAME", "HOLDER", "WAITING", "ADDRESSES"], &rows))
+}
