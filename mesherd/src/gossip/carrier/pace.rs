@@ -29,10 +29,10 @@ pub(crate) fn pass(members: usize, alive: usize, busy: bool) -> f64 {
     (wanted / begun_each_round / stretch).min(1.0)
 }
 
-/// Whether a node passes foreign changes on at once: not where the origin reaches everybody itself, and not where a
-/// digest takes more than one datagram.
+/// Whether a node passes foreign changes on at once: not where the origin reaches everybody itself, and not where
+/// the digests alone would take more than a few datagrams for each change.
 pub(crate) fn relays(members: usize) -> bool {
-    (FAN_OUT + 1..=40).contains(&members)
+    (FAN_OUT + 1..=100).contains(&members)
 }
 
 /// A random choice of at most `count` addresses.

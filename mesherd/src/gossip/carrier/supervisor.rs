@@ -103,6 +103,7 @@ pub(crate) struct State {
     outbox: VecDeque<Event>,
     /// When to begin exchanges beside the rounds, and how many more times.
     push: Option<Instant>,
+    pushed: Option<Instant>,
     settling: u32,
     busy_until: Option<Instant>,
     warned_full: bool,
@@ -330,22 +331,35 @@ impl Supervisor {
     }
 
     fn push_after(&mut self, delay: Duration) {
-        let at = Instant::now() + delay;
+        let now = Instant::now();
+        self.push_at(now + delay);
+        self.be_busy(now);
+    }
+
+    fn push_at(&mut self, at: Instant) {
         self.state.push = Some(self.state.push.map_or(at, |push| push.min(at)));
-        self.state.busy_until = Some(Instant::now() + pace::BUSY_FOR.max(self.interval));
+    }
+
+    fn be_busy(&mut self, now: Instant) {
+        self.state.busy_until = Some(now + pace::BUSY_FOR.max(self.interval * 3));
         self.set_pace();
     }
 
     /// A change came from elsewhere: passed on at once where that is cheap and where the origin did not reach all.
     fn relay(&mut self) {
+        let now = Instant::now();
+        self.be_busy(now);
         if pace::relays(self.state.members.len()) {
-            self.push_after(pace::RELAY_PUSH);
+            // Where changes never end, relayed pushes stay fewer than a few each interval.
+            let spaced = self.state.pushed.map_or(now, |pushed| pushed + self.interval / 4);
+            self.push_at(spaced.max(now + pace::RELAY_PUSH));
         }
     }
 
     /// Begins exchanges with a few random members.
     async fn push(&mut self, run: &Run) {
         self.state.push = None;
+        self.state.pushed = Some(Instant::now());
         if self.state.settling > 0 {
             self.rescan(&run.handle).await;
             self.state.settling -= 1;
