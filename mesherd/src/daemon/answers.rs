@@ -31,7 +31,7 @@ impl Daemon {
                 addresses: self.snapshot.ips().map(|ip| ip.to_string()).collect(),
             },
             peers: self.peers().await,
-            names: self.names(),
+            names: self.names().into_iter().filter(|name| name.source.is_some()).collect(),
             table: Some(self.table()),
         }
     }

@@ -3,7 +3,7 @@
 
 use mesher_claims::keys::NetworkId;
 use mesher_claims::record::{CertificateBody, Record, SettingsBody, Signed};
-use mesher_config::Config;
+use mesher_config::{Config, settings};
 
 use crate::cli::{Failure, Options};
 use crate::gossip::Secrets;
@@ -53,19 +53,7 @@ fn load_secrets(config: &Config) -> Result<Secrets, Failure> {
 /// The settings file, if one is configured: verified, so that a wrong file is found here and not by the peers.
 fn load_settings(config: &Config) -> Result<Option<Signed<SettingsBody>>, Failure> {
     let Some(path) = &config.network.settings_file else { return Ok(None) };
-    let refused = |why: String| {
-        Failure::Config(format!(
-            "{}: {why}; expected settings signed by the network {} (mesherctl network show)",
-            path.display(),
-            config.network.id
-        ))
-    };
-    let text = std::fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
-    match Record::from_carrier(&config.network.id, "n", text.trim()) {
-        Ok(Record::Settings(settings)) => Ok(Some(settings)),
-        Ok(_) => Err(refused("no settings".into())),
-        Err(refusal) => Err(refused(refusal.to_string())),
-    }
+    settings::read(path, &config.network.id).map(Some).map_err(|error| Failure::Config(error.to_string()))
 }
 
 /// This host's certificate, from the credential `host.cert`, if there is one.
