@@ -6,12 +6,13 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use lexopt::prelude::*;
 
-use crate::{dist, install, machines, test};
+use crate::{demo, dist, install, machines, test};
 
 const USAGE: &str = "\
 Usage: cargo xtask COMMAND [OPTIONS]
 
 Commands:
+  demo                      three daemons on this machine find each other by name; nothing is installed (no root)
   test                      install what the tests need, run everything, say what ran (root)
   dist                      build the release files into target/dist, laid out as they are installed
   install [--root DIR] [--from DIR]
@@ -45,6 +46,10 @@ pub(crate) fn run() -> Result<ExitCode> {
             let tree = dist::build()?;
             println!("{}", tree.display());
             Ok(ExitCode::SUCCESS)
+        }
+        "demo" => {
+            no_more(&mut parser)?;
+            demo::run()
         }
         "test" => {
             no_more(&mut parser)?;

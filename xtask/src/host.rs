@@ -53,7 +53,7 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
-/// A program's path, if it is installed.
+/// A program's path, if it is installed. An absolute path stands for itself.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     // Not every user has the administrator's directories in PATH.
     let path = std::env::var("PATH").unwrap_or_default() + ":/usr/local/sbin:/usr/sbin:/sbin";

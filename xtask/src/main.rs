@@ -1,8 +1,8 @@
 //! The project's own commands: demo, test, dist, install, machines, bench.
 
 mod cli;
+mod demo;
 mod dist;
-mod gates;
 mod host;
 mod install;
 mod machines;
