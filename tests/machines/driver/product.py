@@ -30,7 +30,10 @@ def create_network(network: Network, dist: Path, directory: Path) -> str:
                "--claim-ttl", network.claim_ttl, "--out", str(directory)]
     for key, value in network.options.items():
         command += _option(key, value)
-    return _checked(command, "mesherctl network init").split()[-1]
+    words = _checked(command, "mesherctl network init").split()
+    if not words:
+        raise RuntimeError("mesherctl network init succeeded and printed nothing; its last word should be the id")
+    return words[-1]
 
 
 def configure(root: Path, node: Node, network: Network, network_files: Path, network_id: str) -> None:
