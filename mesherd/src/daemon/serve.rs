@@ -195,7 +195,7 @@ impl Daemon {
         // A table that cannot be written is told and tried again; it is no reason to be restarted.
         self.publisher.extend();
         self.publishing.beat();
-        if tokio::time::timeout(GOSSIP_ANSWERS_WITHIN, self.gossip.peers()).await.is_ok() {
+        if tokio::time::timeout(GOSSIP_ANSWERS_WITHIN, self.gossip.responds()).await.unwrap_or(false) {
             self.gossiping.beat();
         }
         self.save_store_when_due().await;

@@ -59,7 +59,8 @@ impl Cluster {
             allow_public_domain: false,
         };
         let record = Record::Settings(Signed::sign(&self.key.network_id(), &self.key, settings));
-        std::fs::write(self.dir.path().join("network.settings"), record.carrier_value()).unwrap();
+        let text = mesher_config::settings::to_file_text(&record);
+        std::fs::write(self.dir.path().join("network.settings"), text).unwrap();
     }
 
     /// The place of a daemon on 127.0.0.NUMBER; only the first, the founder, has the settings.
