@@ -75,7 +75,8 @@ impl Member {
             "[host]\nlabel = {label:?}\nnames = {names:?}\naddresses = [{address:?}]\ninterfaces = []"
         )?;
         writeln!(text, "[cluster]\nbind = {address:?}\nport = {}", setting.port)?;
-        writeln!(text, "bootstrap_nodes = {:?}", setting.bootstrap)?;
+        // Long enough to meet a daemon that has just been started on the same machine.
+        writeln!(text, "bootstrap_nodes = {:?}\njoin_timeout = \"1s\"", setting.bootstrap)?;
         fs::write(directory.join("config.toml"), text)?;
         let program = setting.program.clone();
         let mut member = Member { label, program, directory, child: None, seen: Answers::new() };

@@ -86,15 +86,24 @@ impl Show<'_> {
         let mut resolver = Resolver::start(&self.tree, &self.directory)?;
         self.screen.event(&format!("lookups: {}", resolver.describe()));
         let port = member::free_port(&MEMBERS.map(|(_, address, _)| address))?;
-        let mut members = Vec::new();
-        for (label, address, names) in MEMBERS {
-            let bootstrap = MEMBERS.map(|(_, address, _)| format!("{address}:{port}"));
-            let member = Member::start(label, address, names, &self.setting(&id, port, &bootstrap))?;
+        let bootstrap = MEMBERS.map(|(_, address, _)| format!("{address}:{port}"));
+        let setting = self.setting(&id, port, &bootstrap);
+        let start = |label, address, names: &[&str]| {
+            let member = Member::start(label, address, names, &setting)?;
             self.screen.event(&format!("{label} started on {address}, claims {}", names.join(", ")));
-            members.push(member);
-        }
+            anyhow::Ok(member)
+        };
 
-        self.screen.heading("They learn each other's names");
+        self.screen.heading("alpha, alone");
+        let (label, address, names) = MEMBERS[0];
+        let mut members = vec![start(label, address, names)?];
+        let alone = names.iter().map(|&name| (name, address.to_owned())).collect();
+        self.until(&mut resolver, &mut members, &alone, PATIENCE)?;
+
+        self.screen.heading("beta and gamma join; they learn each other's names");
+        for (label, address, names) in &MEMBERS[1..] {
+            members.push(start(label, address, names)?);
+        }
         let all = expected(&[("earth", 0), ("mercury", 0), ("venus", 0)]);
         self.until(&mut resolver, &mut members, &all, PATIENCE)?;
         self.show_lookup(&mut resolver, &members[2], "earth", "earth is alpha's: it claimed it first")?;
