@@ -1,13 +1,19 @@
 //! A name made ready to be looked up, and the hash of names.
 
-use crate::format::{MAX_NAME, words_for};
+use core::mem::MaybeUninit;
 
-/// A host name, folded to lower case, in words. The bytes behind the name are zero up to the next 16.
+use crate::format::MAX_NAME;
+
+/// A host name, folded to lower case, in words of eight bytes. Only as many words as the name needs are ever written:
+/// clearing the others would cost more than the rest of a lookup's preparation.
 #[derive(Clone)]
 pub struct Query {
-    words: [u64; 32],
+    words: [MaybeUninit<u64>; WORDS],
     len: usize,
 }
+
+/// Words a query has room for.
+const WORDS: usize = CAPACITY / 8;
 
 /// Bytes a query keeps, a multiple of eight.
 const CAPACITY: usize = 256;
@@ -24,45 +30,70 @@ pub(crate) const fn fold(bytes: u64) -> u64 {
     bytes | (capital >> 2)
 }
 
-/// As [`fold`], for four bytes.
-#[inline]
-pub(crate) const fn fold_word(bytes: u32) -> u32 {
-    let [a, b, c, d, ..] = fold(bytes as u64).to_le_bytes();
-    u32::from_le_bytes([a, b, c, d])
-}
-
 impl Query {
-    /// Takes a name as it was typed: one trailing dot is dropped, ASCII case is folded. `None` if nothing is left,
-    /// or more than 253 bytes: no table holds such a name.
+    /// An empty query, to be [set](Self::set). It matches nothing.
+    #[inline]
+    pub const fn empty() -> Self {
+        Self { words: [const { MaybeUninit::uninit() }; WORDS], len: 0 }
+    }
+
+    /// A name as it was typed; see [`set`](Self::set).
     #[inline]
     pub fn new(name: &[u8]) -> Option<Self> {
+        let mut query = Self::empty();
+        query.set(name).then_some(query)
+    }
+
+    /// Takes a name as it was typed: one trailing dot is dropped, ASCII case is folded. False, and no query, if nothing is
+    /// left, or more than 253 bytes: no table holds such a name.
+    #[inline]
+    pub fn set(&mut self, name: &[u8]) -> bool {
         let name = match name {
             [rest @ .., b'.'] => rest,
             all => all,
         };
         if name.is_empty() || name.len() > MAX_NAME {
-            return None;
+            return false;
         }
-        Some(Self::fill(name))
+        self.fill(name);
+        true
     }
 
     #[inline(never)]
-    fn fill(name: &[u8]) -> Self {
-        let mut query = Self { words: [0; 32], len: name.len() };
+    fn fill(&mut self, name: &[u8]) {
+        self.len = name.len();
         let (whole, rest) = name.as_chunks::<8>();
-        let mut words = query.words.iter_mut();
+        let mut words = self.words.iter_mut();
         // In this order, because a zip takes one more from its first half.
         for (bytes, word) in whole.iter().zip(words.by_ref()) {
-            *word = fold(u64::from_ne_bytes(*bytes));
+            word.write(fold(u64::from_ne_bytes(*bytes)));
         }
-        if let Some(word) = words.next() {
-            let mut bytes = [0; 8];
-            for (to, from) in bytes.iter_mut().zip(rest) {
-                *to = *from;
+        let last = if rest.is_empty() {
+            0
+        } else if let Some(end) = name.last_chunk::<8>() {
+            // The last eight bytes at once, without those that came before.
+            let unwanted = 8_u32.wrapping_mul(8_u32.wrapping_sub(u32::try_from(rest.len()).unwrap_or(8)));
+            u64::from_le_bytes(*end).checked_shr(unwanted).unwrap_or(0)
+        } else {
+            rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
+        };
+        // One more, so that sixteen bytes can be taken at a time.
+        let last = fold(u64::from_ne_bytes(last.to_le_bytes()));
+        for value in [last, 0] {
+            if let Some(word) = words.next() {
+                word.write(value);
             }
-            *word = fold(u64::from_ne_bytes(bytes));
         }
-        query
+    }
+
+    /// The words that have been written and count: the name's, and zeros up to a multiple of sixteen bytes.
+    #[inline]
+    pub(crate) fn words(&self) -> &[u64] {
+        let count = (self.len.wrapping_add(15) >> 4).wrapping_mul(2);
+        let words = self.words.get(..count).unwrap_or_default();
+        // SAFETY: `fill` has written a word for each whole eight bytes of the name and two more, which are at least
+        // as many as these; an empty query has none.
+        unsafe { &*(core::ptr::from_ref(words) as *const [u64]) }
     }
 
     /// Bytes in the name.
@@ -76,22 +107,10 @@ impl Query {
         self.len == 0
     }
 
-    /// The name's folded bytes, as words of the table: four bytes each, the last filled with zeros.
-    #[inline]
-    pub(crate) fn table_words(&self) -> impl Iterator<Item = u32> + '_ {
-        self.words
-            .iter()
-            .flat_map(|word| {
-                let [a, b, c, d, e, f, g, h] = word.to_ne_bytes();
-                [u32::from_ne_bytes([a, b, c, d]), u32::from_ne_bytes([e, f, g, h])]
-            })
-            .take(words_for(self.len))
-    }
-
     /// The folded byte at `at`; 0 behind the name.
     #[inline]
     pub(crate) fn byte(&self, at: usize) -> u8 {
-        let word = self.words.get(at >> 3).copied().unwrap_or(0);
+        let word = self.words().get(at >> 3).copied().unwrap_or(0);
         word.to_ne_bytes().get(at & 7).copied().unwrap_or(0)
     }
 
@@ -110,7 +129,9 @@ impl Query {
         if let Some(first) = bytes.first_mut() {
             *first = b'*';
         }
-        Self::fill(bytes.get(..len.saturating_add(1)).unwrap_or(b"*"))
+        let mut query = Self::empty();
+        query.fill(bytes.get(..len.saturating_add(1)).unwrap_or(b"*"));
+        query
     }
 
     /// Whether this is a host name: labels of 1 to 63 letters, digits, `-` and `_`.
@@ -134,8 +155,7 @@ impl Query {
     #[inline]
     pub fn hash(&self, seed: u64) -> u64 {
         let mut hash = seed ^ (self.len as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let mut pairs = self.words.as_chunks::<2>().0.iter();
-        for [a, b] in pairs.by_ref().take(self.len.saturating_add(15) >> 4) {
+        for [a, b] in self.words().as_chunks::<2>().0 {
             hash = multiply(a ^ hash, b ^ 0xe703_7ed1_a0b4_28db);
         }
         multiply(hash ^ 0x8ebc_6af0_9c88_c6e3, 0xa076_1d64_95b1_7f23)
@@ -151,7 +171,7 @@ fn multiply(a: u64, b: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Query, fold, fold_word};
+    use super::{Query, fold};
 
     #[test]
     fn folding_changes_capitals_only() {
@@ -159,10 +179,6 @@ mod tests {
             let folded = fold(u64::from_ne_bytes([byte, b'Z', byte, b'a', byte, 0xff, byte, 0]));
             let low = byte.to_ascii_lowercase();
             assert_eq!(folded.to_ne_bytes(), [low, b'z', low, b'a', low, 0xff, low, 0], "byte {byte:#x}");
-            assert_eq!(
-                fold_word(u32::from_ne_bytes([byte, b'@', byte, b'[']) ).to_ne_bytes(),
-                [low, b'@', low, b'[']
-            );
         }
     }
 

@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use crate::format::{
     COUNT_BITS, F_ALIASES_FOLLOW, F_SCOPED, F_WILDCARD, MAX_ADDRESSES, RECORD_WORDS, words_for,
 };
-use crate::query::{Query, fold_word};
+use crate::query::{Query, fold};
 use crate::table::Damage;
 
 /// An address family.
@@ -63,15 +63,12 @@ impl<'a> Shared<'a> {
     }
 
     /// Copies the bytes out, as many as fit.
-    #[inline(never)]
+    #[inline]
     pub fn copy_to(self, to: &mut [MaybeUninit<u8>]) {
         let len = self.len.min(to.len());
         let Some(to) = to.get_mut(..len) else { return };
         if self.skip != 0 {
-            for (to, byte) in to.iter_mut().zip(self.bytes()) {
-                *to = MaybeUninit::new(byte);
-            }
-            return;
+            return self.copy_bytes(to);
         }
         let (whole, rest) = to.as_chunks_mut::<4>();
         let mut words = self.words.iter();
@@ -85,6 +82,13 @@ impl<'a> Shared<'a> {
         }
     }
 
+    #[cold]
+    fn copy_bytes(self, to: &mut [MaybeUninit<u8>]) {
+        for (to, byte) in to.iter_mut().zip(self.bytes()) {
+            *to = MaybeUninit::new(byte);
+        }
+    }
+
     /// As [`copy_to`](Self::copy_to), over bytes that have a value already.
     pub fn copy_into(self, to: &mut [u8]) {
         // SAFETY: the two types have the same layout, and `copy_to` only writes initialised bytes.
@@ -94,12 +98,25 @@ impl<'a> Shared<'a> {
     /// Whether these bytes are the query's name, but for case.
     #[inline]
     pub(crate) fn is(self, query: &Query) -> bool {
-        self.len == query.len()
-            && self
-                .words
-                .iter()
-                .zip(query.table_words())
-                .all(|(word, asked)| fold_word(word.load(Ordering::Relaxed)) == asked)
+        if self.len != query.len() {
+            return false;
+        }
+        let (pairs, rest) = self.words.as_chunks::<2>();
+        let mut asked = query.words().iter();
+        let equal = |[a, b]: [u32; 2], asked: &u64| {
+            let word = u64::from_ne_bytes(*[a.to_ne_bytes(), b.to_ne_bytes()].as_flattened().first_chunk().unwrap_or(&[0; 8]));
+            // Most names are spelt as they are asked for.
+            word == *asked || fold(word) == *asked
+        };
+        for (pair, asked) in pairs.iter().zip(asked.by_ref()) {
+            if !equal(pair.each_ref().map(|word| word.load(Ordering::Relaxed)), asked) {
+                return false;
+            }
+        }
+        match (rest.first(), asked.next()) {
+            (Some(last), Some(asked)) => equal([last.load(Ordering::Relaxed), 0], asked),
+            (last, _) => last.is_none(),
+        }
     }
 }
 
@@ -241,7 +258,7 @@ impl<'a> Record<'a> {
 
     /// Whether records of this host's aliases follow.
     #[inline]
-    pub(crate) fn aliases_follow(&self) -> bool {
+    pub fn aliases_follow(&self) -> bool {
         self.counts & F_ALIASES_FOLLOW != 0
     }
 

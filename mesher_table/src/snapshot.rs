@@ -116,6 +116,7 @@ impl<'a> Snapshot<'a> {
         self.arena.get(at).map(|word| word.load(Ordering::Relaxed)).ok_or(Damage)
     }
 
+    #[inline]
     fn record(&self, at: u32) -> Result<Record<'a>, Damage> {
         Record::parse(self.arena, at as usize, self.word(D_RECORDS_END) as usize)
     }

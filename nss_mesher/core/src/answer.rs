@@ -205,54 +205,59 @@ pub(crate) fn list(
     Ok(start)
 }
 
-/// Copies pieces of a string into the buffer, one after the other, and terminates it.
-///
+/// A name to be written.
+#[derive(Clone, Copy)]
+pub(crate) enum Spelling<'a> {
+    /// As the table has it.
+    Stored(mesher_table::Shared<'a>),
+    /// As the caller typed it and, for a wildcard that is an alias, the canonical domain behind it.
+    Typed(&'a [u8], Option<mesher_table::Shared<'a>>),
+}
+
+impl Spelling<'_> {
+    /// Copies the name into the buffer and ends it with a zero.
+    ///
+    /// # Safety
+    ///
+    /// As [`Buffer::bytes`].
+    #[inline]
+    pub(crate) unsafe fn put(self, buffer: &mut Buffer) -> Result<*mut c_char, Full> {
+        match self {
+            Self::Stored(shared) => {
+                // SAFETY: the caller's promise.
+                let place = unsafe { buffer.bytes(shared.len().wrapping_add(1)) }?;
+                if let Some((end, bytes)) = place.split_last_mut() {
+                    shared.copy_to(bytes);
+                    end.write(0);
+                }
+                Ok(place.as_mut_ptr().cast())
+            }
+            // SAFETY: the caller's promise.
+            Self::Typed(typed, domain) => unsafe { put_typed(buffer, typed, domain) },
+        }
+    }
+}
+
 /// # Safety
 ///
 /// As [`Buffer::bytes`].
-#[inline(never)]
-pub(crate) unsafe fn string(buffer: &mut Buffer, pieces: &[Piece<'_>]) -> Result<*mut c_char, Full> {
-    let len = pieces.iter().fold(1_usize, |len, piece| len.saturating_add(piece.len()));
+#[cold]
+unsafe fn put_typed(
+    buffer: &mut Buffer,
+    typed: &[u8],
+    domain: Option<mesher_table::Shared<'_>>,
+) -> Result<*mut c_char, Full> {
+    let domain_len = domain.map_or(0, mesher_table::Shared::len);
     // SAFETY: the caller's promise.
-    let mut to = unsafe { buffer.bytes(len) }?;
-    let start = to.as_mut_ptr().cast();
-    for piece in pieces {
-        let Some((here, rest)) = core::mem::take(&mut to).split_at_mut_checked(piece.len()) else {
-            return Err(Full);
-        };
-        piece.copy_to(here);
-        to = rest;
+    let place = unsafe { buffer.bytes(typed.len().saturating_add(domain_len).saturating_add(1)) }?;
+    for (to, from) in place.iter_mut().zip(typed) {
+        to.write(*from);
     }
-    if let Some(end) = to.first_mut() {
+    if let (Some(domain), Some(rest)) = (domain, place.get_mut(typed.len()..)) {
+        domain.copy_to(rest);
+    }
+    if let Some(end) = place.last_mut() {
         end.write(0);
     }
-    Ok(start)
-}
-
-/// Part of a name to be written: from the table, or as the caller typed it.
-#[derive(Clone, Copy)]
-pub(crate) enum Piece<'a> {
-    Table(mesher_table::Shared<'a>),
-    Typed(&'a [u8]),
-}
-
-impl Piece<'_> {
-    fn len(&self) -> usize {
-        match self {
-            Self::Table(shared) => shared.len(),
-            Self::Typed(bytes) => bytes.len(),
-        }
-    }
-
-    #[inline]
-    fn copy_to(&self, to: &mut [MaybeUninit<u8>]) {
-        match self {
-            Self::Table(shared) => shared.copy_to(to),
-            Self::Typed(bytes) => {
-                for (to, from) in to.iter_mut().zip(*bytes) {
-                    to.write(*from);
-                }
-            }
-        }
-    }
+    Ok(place.as_mut_ptr().cast())
 }

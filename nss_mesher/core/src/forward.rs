@@ -5,7 +5,7 @@ use core::mem::MaybeUninit;
 use libc::{c_char, c_int, hostent};
 use mesher_table::{Answer, Damage, Family, Query, Record, Snapshot, format::MAX_NAME};
 
-use crate::answer::{AddressTuple, Buffer, Errors, Full, Host, Outcome, Piece, list, string};
+use crate::answer::{AddressTuple, Buffer, Errors, Full, Host, Outcome, Spelling, list};
 use crate::mapping::with_table;
 
 /// The bytes of a name, without its end; at most one more than any name can have.
@@ -30,7 +30,10 @@ fn look_up<R>(
     name: &[u8],
     mut fill: impl FnMut(&Snapshot<'_>, &Query, &Answer<'_>) -> Result<Filled<R>, Damage>,
 ) -> Result<R, Outcome> {
-    let Some(query) = Query::new(name) else { return Err(Outcome::Unknown { contained: false }) };
+    let mut query = Query::empty();
+    if !query.set(name) {
+        return Err(Outcome::Unknown { contained: false });
+    }
     let found = with_table(|table| {
         table.read(|snapshot| {
             let filled = match snapshot.find(&query)? {
@@ -87,15 +90,15 @@ pub unsafe fn addresses_by_name(
         if count == 0 {
             return Ok(Filled::NoData);
         }
-        let Some(pieces) = host_name(answer, name) else { return Ok(Filled::Nothing) };
+        let Some(spelling) = host_name(answer, name) else { return Ok(Filled::Nothing) };
         let mut buffer = buffer;
         // SAFETY: the caller's promise; each attempt starts with a fresh copy of the whole buffer.
         let Ok(tuples) = (unsafe { buffer.array::<AddressTuple>(count) }) else {
             return Ok(Filled::TooSmall);
         };
         // SAFETY: as above.
-        let Ok(name) = (unsafe { string(&mut buffer, &pieces) }) else { return Ok(Filled::TooSmall) };
-        Ok(fill_tuples(tuples, answer, name).map_or(Filled::NoData, Filled::Answer))
+        let Ok(name) = (unsafe { spelling.put(&mut buffer) }) else { return Ok(Filled::TooSmall) };
+        Ok(Filled::Answer(fill_tuples(tuples, record, name)))
     });
     let outcome = match found {
         Ok(first) => {
@@ -116,46 +119,51 @@ pub unsafe fn addresses_by_name(
     unsafe { errors.report(outcome) }
 }
 
-/// Chains the tuples; returns the first, `None` if there is none.
+/// Chains the tuples, as many as the record has addresses; returns the first.
 #[inline]
 fn fill_tuples(
     tuples: &mut [MaybeUninit<AddressTuple>],
-    answer: &Answer<'_>,
+    record: &Record<'_>,
     name: *mut c_char,
-) -> Option<*mut AddressTuple> {
+) -> *mut AddressTuple {
     let start = tuples.as_mut_ptr().cast::<AddressTuple>();
-    let last = tuples.len().checked_sub(1)?;
-    let v4 = answer.record.v4().map(|address| (libc::AF_INET, [address, 0, 0, 0], 0));
-    let v6 = answer.record.v6().map(|(address, scope)| (libc::AF_INET6, address, scope));
-    for (at, (tuple, (family, addr, scopeid))) in tuples.iter_mut().zip(v4.chain(v6)).enumerate() {
-        let next = if at == last { core::ptr::null_mut() } else { start.wrapping_add(at).wrapping_add(1) };
-        tuple.write(AddressTuple { next, name, family, addr, scopeid });
+    let mut last = None;
+    let mut next = start;
+    let mut places = tuples.iter_mut();
+    // In this order, because a zip takes one more from its first half.
+    for (address, tuple) in record.v4().zip(places.by_ref()) {
+        next = next.wrapping_add(1);
+        let (family, addr) = (libc::AF_INET, [address, 0, 0, 0]);
+        last = Some(tuple.write(AddressTuple { next, name, family, addr, scopeid: 0 }));
     }
-    Some(start)
+    for ((addr, scopeid), tuple) in record.v6().zip(places) {
+        next = next.wrapping_add(1);
+        last = Some(tuple.write(AddressTuple { next, name, family: libc::AF_INET6, addr, scopeid }));
+    }
+    if let Some(last) = last {
+        last.next = core::ptr::null_mut();
+    }
+    start
 }
 
-/// The name to answer with, in pieces: the stored spelling of the canonical name. A wildcard's answer has the name as
-/// it was typed or, where the wildcard is an alias, what was typed before the wildcard's domain and the
-/// canonical domain. `None` if that is too long for a name.
+/// The name to answer with: the stored spelling of the canonical name. A wildcard's answer has the name as it was typed
+/// or, where the wildcard is an alias, what was typed before the wildcard's domain and the canonical domain. `None` if
+/// that is too long for a name.
 #[inline]
-fn host_name<'a>(answer: &Answer<'a>, typed: &'a [u8]) -> Option<[Piece<'a>; 2]> {
+fn host_name<'a>(answer: &Answer<'a>, typed: &'a [u8]) -> Option<Spelling<'a>> {
     match answer.wildcard {
-        None => Some([Piece::Table(answer.record.host()), Piece::Typed(b"")]),
+        None => Some(Spelling::Stored(answer.record.host())),
         Some(before) => wildcard_name(answer, typed, before),
     }
 }
 
 #[cold]
-fn wildcard_name<'a>(answer: &Answer<'a>, typed: &'a [u8], before: usize) -> Option<[Piece<'a>; 2]> {
+fn wildcard_name<'a>(answer: &Answer<'a>, typed: &'a [u8], before: usize) -> Option<Spelling<'a>> {
     let typed = without_dot(typed);
-    match answer.record.canonical() {
-        None => Some([Piece::Typed(typed), Piece::Typed(b"")]),
-        Some(canonical) => {
-            let domain = canonical.skip_first();
-            let fits = before.saturating_add(domain.len()) <= MAX_NAME;
-            fits.then_some([Piece::Typed(typed.get(..before).unwrap_or(typed)), Piece::Table(domain)])
-        }
-    }
+    let Some(canonical) = answer.record.canonical() else { return Some(Spelling::Typed(typed, None)) };
+    let domain = canonical.skip_first();
+    let fits = before.saturating_add(domain.len()) <= MAX_NAME;
+    fits.then_some(Spelling::Typed(typed.get(..before)?, Some(domain)))
 }
 
 fn without_dot(typed: &[u8]) -> &[u8] {
@@ -190,15 +198,15 @@ pub unsafe fn host_by_name(
         if answer.record.count(family) == 0 {
             return Ok(Filled::NoData);
         }
-        let Some(pieces) = host_name(answer, name) else { return Ok(Filled::Nothing) };
+        let Some(spelling) = host_name(answer, name) else { return Ok(Filled::Nothing) };
         let record = &answer.record;
         let own = match (record.is_alias(), answer.wildcard) {
             (false, _) => None,
-            (true, None) => Some(Piece::Table(record.name())),
-            (true, Some(_)) => Some(Piece::Typed(without_dot(name))),
+            (true, None) => Some(Spelling::Stored(record.name())),
+            (true, Some(_)) => Some(Spelling::Typed(without_dot(name), None)),
         };
         // SAFETY: the caller's promise; each attempt starts with a fresh copy of the whole buffer.
-        Ok(unsafe { fill_host(snapshot, record, family, &pieces, own, buffer) }.into())
+        Ok(unsafe { fill_host(snapshot, record, family, spelling, own, buffer) }.into())
     });
     let outcome = match found {
         Ok(found) => {
@@ -227,28 +235,35 @@ pub(crate) unsafe fn fill_host(
     snapshot: &Snapshot<'_>,
     record: &Record<'_>,
     family: Family,
-    name: &[Piece<'_>],
-    own: Option<Piece<'_>>,
+    name: Spelling<'_>,
+    own: Option<Spelling<'_>>,
     mut buffer: Buffer,
 ) -> Result<Host, Full> {
-    // A wildcard's aliases are wildcards too, and no names.
-    let none_further = own.is_some() || record.is_wildcard();
-    let names = || snapshot.aliases(record).map(|alias| Piece::Table(alias.name()));
-    let further = || names().take_while(|_| !none_further);
     let count = record.count(family);
     // SAFETY: the caller's promise, for all pieces taken here.
     unsafe {
         let pointers = buffer.array(count.saturating_add(1))?;
-        let alias_count = usize::from(own.is_some()).saturating_add(further().count());
-        let aliases = buffer.array(alias_count.saturating_add(1))?;
+        // A wildcard's aliases are wildcards too, and no names.
+        let further = record.aliases_follow() && own.is_none() && !record.is_wildcard();
+        let alias_count = match own {
+            Some(_) => 1,
+            None if further => snapshot.aliases(record).count(),
+            None => 0,
+        };
+        let alias_pointers = buffer.array(alias_count.saturating_add(1))?;
         let bytes = record.addresses(family);
         let addresses = buffer.bytes(bytes.len())?;
         bytes.copy_to(addresses);
         let chunks = addresses.chunks_exact_mut(family.size()).map(|chunk| Ok(chunk.as_mut_ptr().cast()));
         let addresses = list(pointers, chunks)?;
-        let name = string(&mut buffer, name)?;
-        let aliases =
-            list(aliases, own.into_iter().chain(further()).map(|alias| string(&mut buffer, &[alias])))?;
+        let name = name.put(&mut buffer)?;
+        let aliases = if alias_count == 0 {
+            list(alias_pointers, core::iter::empty())?
+        } else {
+            let further = snapshot.aliases(record).take(if further { alias_count } else { 0 });
+            let names = own.into_iter().chain(further.map(|alias| Spelling::Stored(alias.name())));
+            list(alias_pointers, names.map(|name| name.put(&mut buffer)))?
+        };
         Ok(Host { name, aliases, addresses, family })
     }
 }

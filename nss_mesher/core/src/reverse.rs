@@ -3,7 +3,7 @@
 use libc::{c_int, c_void, hostent, socklen_t};
 use mesher_table::{Damage, Family, Snapshot};
 
-use crate::answer::{Buffer, Errors, Full, Host, Outcome, Piece, list, string};
+use crate::answer::{Buffer, Errors, Full, Host, Outcome, Spelling, list};
 use crate::forward::store;
 use crate::mapping::with_table;
 
@@ -104,8 +104,8 @@ unsafe fn fill(
                 to.write(*from);
             }
             let addresses = list(pointers, core::iter::once(Ok(address.as_mut_ptr().cast())))?;
-            let name = string(&mut buffer, &[Piece::Table(first.host())])?;
-            let aliases = list(aliases, names.map(|name| string(&mut buffer, &[Piece::Table(name)])))?;
+            let name = Spelling::Stored(first.host()).put(&mut buffer)?;
+            let aliases = list(aliases, names.map(|name| Spelling::Stored(name).put(&mut buffer)))?;
             Ok(Host { name, aliases, addresses, family })
         })()
     };
