@@ -15,6 +15,8 @@ fn main() {
     ] {
         println!("cargo::rustc-cdylib-link-arg=-Wl,{argument}");
     }
+    // No constructors and destructors of the C runtime: nothing runs when the module is loaded.
+    println!("cargo::rustc-cdylib-link-arg=-nostartfiles");
     println!("cargo::rustc-cdylib-link-arg=-Wl,--version-script={folder}/exports.map");
     println!("cargo::rerun-if-changed=exports.map");
     println!("cargo::rerun-if-changed=build.rs");

@@ -28,6 +28,22 @@ pub struct Answer<'a> {
     pub wildcard: Option<usize>,
 }
 
+/// What a search of the index found, small enough to be handed over in a register: records handed over in memory cost a
+/// lookup more than finding them.
+#[derive(Clone, Copy)]
+struct Place {
+    /// Where the record lies. 0 is none, because the directory lies there; [`u32::MAX`] lies outside every arena.
+    at: u32,
+    /// For a wildcard, how many bytes of the query stand before its domain.
+    before: u32,
+}
+
+impl Place {
+    const EXACT: u32 = u32::MAX;
+    const NONE: Self = Self { at: 0, before: Self::EXACT };
+    const DAMAGE: Self = Self { at: u32::MAX, before: Self::EXACT };
+}
+
 /// Records one after the other, in order: by canonical name, each followed by its aliases.
 #[derive(Clone)]
 pub struct Records<'a> {
@@ -147,29 +163,36 @@ impl<'a> Snapshot<'a> {
     }
 
     /// Finds the record of exactly this name.
-    #[inline(never)]
     pub fn find_exact(&self, query: &Query) -> Result<Option<Record<'a>>, Damage> {
+        Ok(self.answer(self.place_of(query))?.map(|answer| answer.record))
+    }
+
+    /// Where the record of exactly this name lies.
+    #[inline(never)]
+    fn place_of(&self, query: &Query) -> Place {
         let buckets = self.word(D_BUCKETS);
         if buckets == 0 {
-            return Ok(None);
+            return Place::NONE;
         }
-        let hash = query.hash(self.two_words(D_SEED));
-        let (mut bucket, tag) = slot_of(hash, buckets);
-        let index = self.arena.get(self.word(D_INDEX) as usize..).ok_or(Damage)?;
+        let (mut bucket, tag) = slot_of(query.hash(self.two_words(D_SEED)), buckets);
+        let Some(index) = self.arena.get(self.word(D_INDEX) as usize..) else { return Place::DAMAGE };
         for _ in 0..(self.word(D_PROBE) as usize).min(MAX_PROBE) {
             let start = (bucket as usize).wrapping_mul(LINE_WORDS);
-            let line = index.get(start..).and_then(<[_]>::first_chunk::<LINE_WORDS>).ok_or(Damage)?;
+            let Some(line) = index.get(start..).and_then(<[_]>::first_chunk::<LINE_WORDS>) else {
+                return Place::DAMAGE;
+            };
             let (tags, places) = line.split_at(BUCKET_SLOTS);
             for (stored, place) in tags.iter().zip(places) {
                 let stored = stored.load(Ordering::Relaxed);
                 if stored == tag {
-                    let record = self.record(place.load(Ordering::Relaxed))?;
+                    let at = place.load(Ordering::Relaxed);
+                    let Ok(record) = self.record(at) else { return Place::DAMAGE };
                     if record.name().is(query) {
-                        return Ok(Some(record));
+                        return Place { at, before: Place::EXACT };
                     }
                 }
                 if stored == 0 {
-                    return Ok(None);
+                    return Place::NONE;
                 }
             }
             bucket = bucket.wrapping_add(1);
@@ -177,38 +200,51 @@ impl<'a> Snapshot<'a> {
                 bucket = 0;
             }
         }
-        Ok(None)
+        Place::NONE
+    }
+
+    /// Reads the record at a place.
+    #[inline]
+    fn answer(&self, place: Place) -> Result<Option<Answer<'a>>, Damage> {
+        match place.at {
+            0 => Ok(None),
+            at => {
+                let wildcard = (place.before != Place::EXACT).then_some(place.before as usize);
+                Ok(Some(Answer { record: self.record(at)?, wildcard }))
+            }
+        }
     }
 
     /// Finds what answers a name: its own record, or else the wildcard with the longest domain above it.
     #[inline]
     pub fn find(&self, query: &Query) -> Result<Option<Answer<'a>>, Damage> {
-        match self.find_exact(query)? {
-            // The wildcard itself is not a host's name.
-            Some(record) if record.is_wildcard() => Ok(None),
-            Some(record) => Ok(Some(Answer { record, wildcard: None })),
-            None if self.word(D_WILD) == 0 => Ok(None),
-            None => self.find_wildcard(query),
+        let mut place = self.place_of(query);
+        if place.at == 0 && self.word(D_WILD) != 0 {
+            place = self.wildcard_of(query);
         }
+        let answer = self.answer(place)?;
+        // The wildcard itself is not a host's name.
+        Ok(answer.filter(|answer| answer.wildcard.is_some() || !answer.record.is_wildcard()))
     }
 
     #[cold]
-    fn find_wildcard(&self, query: &Query) -> Result<Option<Answer<'a>>, Damage> {
+    #[inline(never)]
+    fn wildcard_of(&self, query: &Query) -> Place {
         if !query.is_host_name() {
-            return Ok(None);
+            return Place::NONE;
         }
         let [fewest, most, ..] = self.word(D_WILD).to_le_bytes();
         let mut labels_left = query.bytes().filter(|byte| *byte == b'.').count();
-        for (at, _) in query.bytes().enumerate().filter(|(_, byte)| *byte == b'.') {
-            if (usize::from(fewest)..=usize::from(most)).contains(&labels_left)
-                && let Some(record) = self.find_exact(&query.wildcard(at))?
-                && record.is_wildcard()
-            {
-                return Ok(Some(Answer { record, wildcard: Some(at) }));
+        for (at, before) in (0..query.len()).zip(0_u32..).filter(|(at, _)| query.byte(*at) == b'.') {
+            if (usize::from(fewest)..=usize::from(most)).contains(&labels_left) {
+                let place = self.place_of(&query.wildcard(at));
+                if place.at != 0 {
+                    return Place { before, ..place };
+                }
             }
             labels_left = labels_left.saturating_sub(1);
         }
-        Ok(None)
+        Place::NONE
     }
 
     /// Whether a name this table does not hold ends the lookup: it is one of the contained domains, or below one.

@@ -3,7 +3,7 @@
 use core::mem::MaybeUninit;
 
 use libc::{c_char, c_int, hostent};
-use mesher_table::Family;
+use mesher_table::{Family, Shared};
 
 /// `enum nss_status` (nss.h). glibc aborts the process on any other number.
 mod status {
@@ -205,49 +205,35 @@ pub(crate) fn list(
     Ok(start)
 }
 
-/// A name to be written.
-#[derive(Clone, Copy)]
-pub(crate) enum Spelling<'a> {
-    /// As the table has it.
-    Stored(mesher_table::Shared<'a>),
-    /// As the caller typed it and, for a wildcard that is an alias, the canonical domain behind it.
-    Typed(&'a [u8], Option<mesher_table::Shared<'a>>),
-}
-
-impl Spelling<'_> {
-    /// Copies the name into the buffer and ends it with a zero.
-    ///
-    /// # Safety
-    ///
-    /// As [`Buffer::bytes`].
-    #[inline]
-    pub(crate) unsafe fn put(self, buffer: &mut Buffer) -> Result<*mut c_char, Full> {
-        match self {
-            Self::Stored(shared) => {
-                // SAFETY: the caller's promise.
-                let place = unsafe { buffer.bytes(shared.len().wrapping_add(1)) }?;
-                if let Some((end, bytes)) = place.split_last_mut() {
-                    shared.copy_to(bytes);
-                    end.write(0);
-                }
-                Ok(place.as_mut_ptr().cast())
-            }
-            // SAFETY: the caller's promise.
-            Self::Typed(typed, domain) => unsafe { put_typed(buffer, typed, domain) },
-        }
+/// Copies a name of the table into the buffer and ends it with a zero.
+///
+/// # Safety
+///
+/// As [`Buffer::bytes`].
+#[inline]
+pub(crate) unsafe fn put(name: Shared<'_>, buffer: &mut Buffer) -> Result<*mut c_char, Full> {
+    // SAFETY: the caller's promise.
+    let place = unsafe { buffer.bytes(name.len().wrapping_add(1)) }?;
+    if let Some((end, bytes)) = place.split_last_mut() {
+        name.copy_to(bytes);
+        end.write(0);
     }
+    Ok(place.as_mut_ptr().cast())
 }
 
+/// As [`put`], a name the caller typed and, for a wildcard that is an alias, the canonical domain behind it.
+///
 /// # Safety
 ///
 /// As [`Buffer::bytes`].
 #[cold]
-unsafe fn put_typed(
-    buffer: &mut Buffer,
+#[inline(never)]
+pub(crate) unsafe fn put_typed(
     typed: &[u8],
-    domain: Option<mesher_table::Shared<'_>>,
+    domain: Option<Shared<'_>>,
+    buffer: &mut Buffer,
 ) -> Result<*mut c_char, Full> {
-    let domain_len = domain.map_or(0, mesher_table::Shared::len);
+    let domain_len = domain.map_or(0, Shared::len);
     // SAFETY: the caller's promise.
     let place = unsafe { buffer.bytes(typed.len().saturating_add(domain_len).saturating_add(1)) }?;
     for (to, from) in place.iter_mut().zip(typed) {

@@ -10,9 +10,9 @@
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use libc::{c_int, hostent};
-use mesher_table::{Damage, Family, Query, Record, Snapshot};
+use mesher_table::{Answer, Damage, Family, Query, Record, Snapshot};
 
-use crate::answer::{Buffer, Errors, Full, Outcome, Spelling};
+use crate::answer::{Buffer, Errors, Full, Outcome};
 use crate::forward::fill_host;
 use crate::mapping::with_table;
 
@@ -56,9 +56,9 @@ pub unsafe fn next_host(host: *mut hostent, buffer: Buffer, errors: Errors) -> c
     let found = with_table(|table| {
         table.read(|snapshot| {
             let Some((record, at, family)) = next(snapshot, last.as_ref())? else { return Ok(None) };
-            let name = Spelling::Stored(record.name());
+            let answer = Answer { record, wildcard: None };
             // SAFETY: the caller's promise; each attempt starts with a fresh copy of the whole buffer.
-            let filled = unsafe { fill_host(snapshot, &record, family, name, None, buffer) };
+            let filled = unsafe { fill_host(snapshot, &answer, family, b"", buffer) };
             Ok(Some((filled, Last::of(&record, at))))
         })
     });

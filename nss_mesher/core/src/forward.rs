@@ -5,7 +5,7 @@ use core::mem::MaybeUninit;
 use libc::{c_char, c_int, hostent};
 use mesher_table::{Answer, Damage, Family, Query, Record, Snapshot, format::MAX_NAME};
 
-use crate::answer::{AddressTuple, Buffer, Errors, Full, Host, Outcome, Spelling, list};
+use crate::answer::{AddressTuple, Buffer, Errors, Full, Host, Outcome, list, put, put_typed};
 use crate::mapping::with_table;
 
 /// The bytes of a name, without its end; at most one more than any name can have.
@@ -28,7 +28,7 @@ unsafe fn typed<'a>(name: *const c_char) -> &'a [u8] {
 #[inline]
 fn look_up<R>(
     name: &[u8],
-    mut fill: impl FnMut(&Snapshot<'_>, &Query, &Answer<'_>) -> Result<Filled<R>, Damage>,
+    mut fill: impl FnMut(&Snapshot<'_>, &Answer<'_>) -> Result<Filled<R>, Damage>,
 ) -> Result<R, Outcome> {
     let mut query = Query::empty();
     if !query.set(name) {
@@ -37,7 +37,10 @@ fn look_up<R>(
     let found = with_table(|table| {
         table.read(|snapshot| {
             let filled = match snapshot.find(&query)? {
-                Some(answer) => fill(snapshot, &query, &answer)?,
+                Some(answer) if answer.wildcard.is_some_and(|before| is_too_long(&answer, before)) => {
+                    Filled::Nothing
+                }
+                Some(answer) => fill(snapshot, &answer)?,
                 None => Filled::Nothing,
             };
             Ok(match filled {
@@ -84,20 +87,25 @@ pub unsafe fn addresses_by_name(
 ) -> c_int {
     // SAFETY: the caller's promise.
     let name = unsafe { typed(name) };
-    let found = look_up(name, |_, _, answer| {
+    let found = look_up(name, |_, answer| {
         let record = &answer.record;
         let count = record.count(Family::V4).saturating_add(record.count(Family::V6));
         if count == 0 {
             return Ok(Filled::NoData);
         }
-        let Some(spelling) = host_name(answer, name) else { return Ok(Filled::Nothing) };
         let mut buffer = buffer;
         // SAFETY: the caller's promise; each attempt starts with a fresh copy of the whole buffer.
         let Ok(tuples) = (unsafe { buffer.array::<AddressTuple>(count) }) else {
             return Ok(Filled::TooSmall);
         };
         // SAFETY: as above.
-        let Ok(name) = (unsafe { spelling.put(&mut buffer) }) else { return Ok(Filled::TooSmall) };
+        let name = unsafe {
+            match answer.wildcard {
+                None => put(record.host(), &mut buffer),
+                Some(before) => put_wildcard(answer, name, before, buffer),
+            }
+        };
+        let Ok(name) = name else { return Ok(Filled::TooSmall) };
         Ok(Filled::Answer(fill_tuples(tuples, record, name)))
     });
     let outcome = match found {
@@ -146,24 +154,34 @@ fn fill_tuples(
     start
 }
 
-/// The name to answer with: the stored spelling of the canonical name. A wildcard's answer has the name as it was typed
-/// or, where the wildcard is an alias, what was typed before the wildcard's domain and the canonical domain. `None` if
-/// that is too long for a name.
-#[inline]
-fn host_name<'a>(answer: &Answer<'a>, typed: &'a [u8]) -> Option<Spelling<'a>> {
-    match answer.wildcard {
-        None => Some(Spelling::Stored(answer.record.host())),
-        Some(before) => wildcard_name(answer, typed, before),
-    }
+/// The name a wildcard answers with: as it was typed or, where the wildcard is an alias, what was typed before the
+/// wildcard's domain and the canonical domain.
+///
+/// # Safety
+///
+/// As [`Buffer::bytes`].
+#[cold]
+#[inline(never)]
+unsafe fn put_wildcard(
+    answer: &Answer<'_>,
+    typed: &[u8],
+    before: usize,
+    mut buffer: Buffer,
+) -> Result<*mut c_char, Full> {
+    let typed = without_dot(typed);
+    let (typed, domain) = match answer.record.canonical() {
+        None => (typed, None),
+        Some(canonical) => (typed.get(..before).unwrap_or(typed), Some(canonical.skip_first())),
+    };
+    // SAFETY: the caller's promise.
+    unsafe { put_typed(typed, domain, &mut buffer) }
 }
 
+/// Whether the name that a wildcard answers with is too long for a name.
 #[cold]
-fn wildcard_name<'a>(answer: &Answer<'a>, typed: &'a [u8], before: usize) -> Option<Spelling<'a>> {
-    let typed = without_dot(typed);
-    let Some(canonical) = answer.record.canonical() else { return Some(Spelling::Typed(typed, None)) };
-    let domain = canonical.skip_first();
-    let fits = before.saturating_add(domain.len()) <= MAX_NAME;
-    fits.then_some(Spelling::Typed(typed.get(..before)?, Some(domain)))
+fn is_too_long(answer: &Answer<'_>, before: usize) -> bool {
+    let domain = answer.record.canonical().map_or(0, |canonical| canonical.len().saturating_sub(1));
+    domain > 0 && before.saturating_add(domain) > MAX_NAME
 }
 
 fn without_dot(typed: &[u8]) -> &[u8] {
@@ -194,19 +212,12 @@ pub unsafe fn host_by_name(
     };
     // SAFETY: the caller's promise.
     let name = unsafe { typed(name) };
-    let found = look_up(name, |snapshot, _, answer| {
+    let found = look_up(name, |snapshot, answer| {
         if answer.record.count(family) == 0 {
             return Ok(Filled::NoData);
         }
-        let Some(spelling) = host_name(answer, name) else { return Ok(Filled::Nothing) };
-        let record = &answer.record;
-        let own = match (record.is_alias(), answer.wildcard) {
-            (false, _) => None,
-            (true, None) => Some(Spelling::Stored(record.name())),
-            (true, Some(_)) => Some(Spelling::Typed(without_dot(name), None)),
-        };
         // SAFETY: the caller's promise; each attempt starts with a fresh copy of the whole buffer.
-        Ok(unsafe { fill_host(snapshot, record, family, spelling, own, buffer) }.into())
+        Ok(unsafe { fill_host(snapshot, answer, family, name, buffer) }.into())
     });
     let outcome = match found {
         Ok(found) => {
@@ -224,8 +235,8 @@ pub unsafe fn host_by_name(
     unsafe { errors.report(outcome) }
 }
 
-/// Writes a host into the buffer. Its aliases are `own`, the name asked for if that is not the canonical one, or else the
-/// records that follow.
+/// Writes a host into the buffer. Its aliases are the name asked for, if that is not the canonical one, or else the records
+/// of aliases that follow.
 ///
 /// # Safety
 ///
@@ -233,37 +244,67 @@ pub unsafe fn host_by_name(
 #[inline(never)]
 pub(crate) unsafe fn fill_host(
     snapshot: &Snapshot<'_>,
-    record: &Record<'_>,
+    answer: &Answer<'_>,
     family: Family,
-    name: Spelling<'_>,
-    own: Option<Spelling<'_>>,
+    typed: &[u8],
     mut buffer: Buffer,
 ) -> Result<Host, Full> {
-    let count = record.count(family);
+    let record = &answer.record;
+    // A wildcard's aliases are wildcards too, and no names.
+    let further = record.aliases_follow() && !record.is_wildcard();
+    let alias_count = match further {
+        true => snapshot.aliases(record).count(),
+        false => usize::from(record.is_alias()),
+    };
     // SAFETY: the caller's promise, for all pieces taken here.
     unsafe {
-        let pointers = buffer.array(count.saturating_add(1))?;
-        // A wildcard's aliases are wildcards too, and no names.
-        let further = record.aliases_follow() && own.is_none() && !record.is_wildcard();
-        let alias_count = match own {
-            Some(_) => 1,
-            None if further => snapshot.aliases(record).count(),
-            None => 0,
-        };
+        let pointers = buffer.array(record.count(family).saturating_add(1))?;
         let alias_pointers = buffer.array(alias_count.saturating_add(1))?;
         let bytes = record.addresses(family);
         let addresses = buffer.bytes(bytes.len())?;
         bytes.copy_to(addresses);
         let chunks = addresses.chunks_exact_mut(family.size()).map(|chunk| Ok(chunk.as_mut_ptr().cast()));
         let addresses = list(pointers, chunks)?;
-        let name = name.put(&mut buffer)?;
-        let aliases = if alias_count == 0 {
-            list(alias_pointers, core::iter::empty())?
+        if let Some(before) = answer.wildcard {
+            return fill_wildcard(answer, family, typed, before, addresses, alias_pointers, buffer);
+        }
+        let name = put(record.host(), &mut buffer)?;
+        let aliases = if further {
+            let names = snapshot.aliases(record).map(|alias| alias.name());
+            list(alias_pointers, names.map(|name| put(name, &mut buffer)))?
         } else {
-            let further = snapshot.aliases(record).take(if further { alias_count } else { 0 });
-            let names = own.into_iter().chain(further.map(|alias| Spelling::Stored(alias.name())));
-            list(alias_pointers, names.map(|name| name.put(&mut buffer)))?
+            let own = record.is_alias().then(|| record.name());
+            list(alias_pointers, own.into_iter().map(|name| put(name, &mut buffer)))?
         };
+        Ok(Host { name, aliases, addresses, family })
+    }
+}
+
+/// The rest of a host that a wildcard answers for.
+///
+/// # Safety
+///
+/// As [`Buffer::bytes`].
+#[cold]
+#[inline(never)]
+unsafe fn fill_wildcard(
+    answer: &Answer<'_>,
+    family: Family,
+    typed: &[u8],
+    before: usize,
+    addresses: *mut *mut c_char,
+    alias_pointers: &mut [MaybeUninit<*mut c_char>],
+    mut buffer: Buffer,
+) -> Result<Host, Full> {
+    // SAFETY: the caller's promise, for all pieces taken here. What was typed comes first, because the name may be
+    // longer and takes the rest.
+    unsafe {
+        let own = match answer.record.is_alias() {
+            true => Some(put_typed(without_dot(typed), None, &mut buffer)?),
+            false => None,
+        };
+        let aliases = list(alias_pointers, own.into_iter().map(Ok))?;
+        let name = put_wildcard(answer, typed, before, buffer)?;
         Ok(Host { name, aliases, addresses, family })
     }
 }

@@ -3,7 +3,7 @@
 use libc::{c_int, c_void, hostent, socklen_t};
 use mesher_table::{Damage, Family, Snapshot};
 
-use crate::answer::{Buffer, Errors, Full, Host, Outcome, Spelling, list};
+use crate::answer::{Buffer, Errors, Full, Host, Outcome, list, put};
 use crate::forward::store;
 use crate::mapping::with_table;
 
@@ -104,8 +104,8 @@ unsafe fn fill(
                 to.write(*from);
             }
             let addresses = list(pointers, core::iter::once(Ok(address.as_mut_ptr().cast())))?;
-            let name = Spelling::Stored(first.host()).put(&mut buffer)?;
-            let aliases = list(aliases, names.map(|name| Spelling::Stored(name).put(&mut buffer)))?;
+            let name = put(first.host(), &mut buffer)?;
+            let aliases = list(aliases, names.map(|name| put(name, &mut buffer)))?;
             Ok(Host { name, aliases, addresses, family })
         })()
     };

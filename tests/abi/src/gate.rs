@@ -24,10 +24,6 @@ pub const IMPORTS: [&str; 11] = [
     "syscall",          // openat, fstat, close: without the cancellation points
 ];
 
-/// Imports that a linker puts into every shared object, weakly, and that need not exist.
-const WEAK: [&str; 4] =
-    ["__cxa_finalize", "__gmon_start__", "_ITM_deregisterTMCloneTable", "_ITM_registerTMCloneTable"];
-
 /// The entry points, all of them and no more. `getcanonname_r` must not be among them (CVE-2023-4806).
 pub const EXPORTS: [&str; 9] = [
     "_nss_mesher_endhostent",
@@ -108,8 +104,7 @@ fn check_symbols(elf: &ElfFile64<'_, object::NativeEndian>, wrong: &mut Vec<Stri
             exports.push(name);
             continue;
         }
-        let weak = symbol.st_bind() == elf::STB_WEAK && WEAK.contains(&name.as_str());
-        if !weak && !IMPORTS.contains(&name.as_str()) {
+        if !IMPORTS.contains(&name.as_str()) {
             wrong.push(format!("it imports `{name}`"));
         }
         let version = versions.as_ref().and_then(|versions| {
