@@ -7,7 +7,7 @@ use std::ptr::null_mut;
 use std::time::Instant;
 
 use crate::modules::{Bare, ByName4, Loaded, SIZES, naked, name, table};
-use crate::report::Report;
+use crate::report::{Report, cpu_time};
 
 /// Calls in one measurement; a clock costs about as much as a lookup, so it is read once for all of them.
 const BATCH: usize = 64;
@@ -91,8 +91,10 @@ pub(crate) fn subjects(folder: &Path, size: u32) -> Vec<Subject> {
     unsafe {
         std::env::set_var("MESHER_TABLE", table(folder, size));
         std::env::set_var("NAKED_TABLE", naked(folder, size));
-        let ours = Loaded::copy_of(&folder.join("libnss_mesher.so.2"), &folder.join(format!("mesher-{size}.so")));
-        let naked_module = Loaded::copy_of(&folder.join("libnss_mshnaked.so.2"), &folder.join(format!("naked-{size}.so")));
+        let ours =
+            Loaded::copy_of(&folder.join("libnss_mesher.so.2"), &folder.join(format!("mesher-{size}.so")));
+        let naked_module =
+            Loaded::copy_of(&folder.join("libnss_mshnaked.so.2"), &folder.join(format!("naked-{size}.so")));
         let subjects = vec![
             Subject::module("module", ours.function(c"_nss_mesher_gethostbyname4_r")),
             Subject::module("naked module", naked_module.function(c"_nss_mshnaked_gethostbyname4_r")),
@@ -142,7 +144,7 @@ pub(crate) fn threads(folder: &Path, report: &mut Report) {
     let work = || {
         let subject = Subject::module("module", function);
         let names = names(1000, true);
-        let started = Instant::now();
+        let (started, used) = (Instant::now(), cpu_time());
         let mut calls = 0_u64;
         while started.elapsed().as_millis() < 300 {
             for name in &names[..4096] {
@@ -150,7 +152,8 @@ pub(crate) fn threads(folder: &Path, report: &mut Report) {
             }
             calls += 4096;
         }
-        calls as f64 / started.elapsed().as_secs_f64()
+        // A second of processor time each: on a busy machine two threads seldom have two processors to themselves.
+        calls as f64 / (cpu_time() - used).as_secs_f64()
     };
     let mut ratios = Vec::new();
     let mut single = Vec::new();
@@ -165,5 +168,10 @@ pub(crate) fn threads(folder: &Path, report: &mut Report) {
     }
     let one = crate::report::median(&mut single);
     let detail = format!("{:.1} million calls a second in one thread", one / 1e6);
-    report.at_least("direct calls a second, 2 threads against 1", crate::report::median(&mut ratios), 1.9, &detail);
+    report.at_least(
+        "direct calls a second of processor time, 2 threads against 1",
+        crate::report::median(&mut ratios),
+        1.9,
+        &detail,
+    );
 }

@@ -24,8 +24,9 @@ pub(crate) fn worker(arguments: &[&str]) {
     // SAFETY: both are strings; no lookup has been made.
     assert_eq!(unsafe { __nss_configure_lookup(c"hosts".as_ptr(), source.as_ptr()) }, 0);
     let family = if *how == "one" { libc::AF_INET } else { libc::AF_UNSPEC };
-    let picks: Vec<CString> =
-        (0..count.min(4096)).map(|n| CString::new(name(n.wrapping_mul(7919) % names)).expect("a name")).collect();
+    let picks: Vec<CString> = (0..count.min(4096))
+        .map(|n| CString::new(name(n.wrapping_mul(7919) % names)).expect("a name"))
+        .collect();
     let mut times = Vec::new();
     for n in 0..count {
         let started = Instant::now();
@@ -55,7 +56,8 @@ fn run_worker(folder: &Path, how: &str, source: &str, names: u32, count: u32) ->
     let program = std::env::current_exe().expect("this program");
     let mut command = if source == "files" {
         let mut command = Command::new("unshare");
-        let script = format!("mount --bind {}/{names}.hosts /etc/hosts && exec \"$0\" \"$@\"", folder.display());
+        let script =
+            format!("mount --bind {}/{names}.hosts /etc/hosts && exec \"$0\" \"$@\"", folder.display());
         command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script]).arg(program);
         command
     } else {
@@ -120,10 +122,16 @@ fn system_calls(folder: &Path, report: &mut Report) {
         assert!(command.output().expect("strace runs").status.success());
         let text = std::fs::read_to_string(trace).expect("the trace");
         // What the C library's allocator asks of the kernel is not the module's, nor a lookup's.
-        text.lines().filter(|line| !line.contains("brk(") && !line.contains("newfstatat(AT_FDCWD, \"/etc/resolv.conf\"")).count()
+        text.lines()
+            .filter(|line| {
+                !line.contains("brk(") && !line.contains("newfstatat(AT_FDCWD, \"/etc/resolv.conf\"")
+            })
+            .count()
     };
     let (some, more) = (count(1000), count(2000));
     let each = (more as f64 - some as f64) / 1000.0;
-    let detail = format!("{some} in a process of 1,000 lookups, {more} in one of 2,000; allocations: none are imported");
+    let detail = format!(
+        "{some} in a process of 1,000 lookups, {more} in one of 2,000; allocations: none are imported"
+    );
     report.number("system calls a lookup after the first", each, "", 0.0, &detail);
 }

@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         }
         // The module alone, in a folder laid out by `prepare`.
         ["alone", folder] => alone::run(Path::new(folder), &mut Report::default()),
+        ["publish", folder] => counts::publish(Path::new(folder), &[], &mut Report::default()),
         [] | ["--write" | "--check"] => return measure(arguments.first().copied()),
         other => {
             eprintln!("unknown arguments {other:?}; expected none, --write or --check");
@@ -67,7 +68,8 @@ fn machine() -> String {
         output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
     };
     let cpus = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpus.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(": "));
+    let model =
+        cpus.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(": "));
     format!(
         "{}; {} cores of {}; Linux {}, glibc {}; {}.",
         output("date", &["-u", "+%Y-%m-%d"]),

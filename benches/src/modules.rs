@@ -38,7 +38,9 @@ fn run(command: &mut Command) {
 /// Builds all modules into `folder`, under the names by which glibc finds them.
 pub(crate) fn build(folder: &Path) {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    run(Command::new(cargo).args(["build", "--quiet", "--profile", "nss", "-p", "nss_mesher"]).current_dir(project()));
+    run(Command::new(cargo)
+        .args(["build", "--quiet", "--profile", "nss", "-p", "nss_mesher"])
+        .current_dir(project()));
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| project().join("target"), PathBuf::from);
     std::fs::copy(target.join("nss/libnss_mesher.so"), folder.join("libnss_mesher.so.2")).expect("copied");
     for (name, source) in [("mshconst", "constant.c"), ("mshnaked", "naked.c")] {
@@ -92,7 +94,9 @@ pub(crate) fn write_tables(folder: &Path) -> Vec<(u32, Published)> {
             let hosts: String = contents(names)
                 .entries
                 .iter()
-                .map(|entry| format!("{} {}\n{} {}\n", entry.v4[0], entry.name, entry.v6[0].address, entry.name))
+                .map(|entry| {
+                    format!("{} {}\n{} {}\n", entry.v4[0], entry.name, entry.v6[0].address, entry.name)
+                })
                 .collect();
             std::fs::write(folder.join(format!("{names}.hosts")), hosts).expect("written");
             (names, published)
@@ -105,7 +109,10 @@ fn naked_file(names: u32) -> Vec<u8> {
     let mut file = (slots as u64).to_ne_bytes().to_vec();
     file.resize(8 + slots * 8, 0);
     for entry in contents(names).entries {
-        let hash = entry.name.bytes().fold(2_166_136_261_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(16_777_619));
+        let hash = entry
+            .name
+            .bytes()
+            .fold(2_166_136_261_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(16_777_619));
         let mut at = hash as usize & (slots - 1);
         while file[8 + at * 8 + 4..8 + at * 8 + 8] != [0; 4] {
             at = (at + 1) & (slots - 1);
