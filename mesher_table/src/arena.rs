@@ -7,7 +7,7 @@ use crate::format::{
     BUCKET_SLOTS, COUNT_BITS, D_BUCKETS, D_CONTAIN, D_CONTAIN_LEN, D_GENERATION, D_INDEX, D_PROBE,
     D_RECORD_COUNT, D_RECORDS, D_RECORDS_END, D_REVERSE_V4, D_REVERSE_V4_LEN, D_REVERSE_V6, D_REVERSE_V6_LEN,
     D_SEAL, D_SEED, D_USED, D_WILD, DIRECTORY_WORDS, F_ALIASES_FOLLOW, F_SCOPED, F_WILDCARD, LINE_WORDS,
-    MAX_CONTAIN, MAX_PROBE, SEAL,
+    MAX_CONTAIN, MAX_PROBE, SEAL, words_for,
 };
 use crate::query::Query;
 use crate::snapshot::slot_of;
@@ -25,24 +25,26 @@ pub(crate) fn random_seed() -> u64 {
 impl Arena {
     /// Lays the contents out. The seed only decides who shares a bucket with whom; another one is derived from it
     /// should too many names do.
+    ///
+    /// Entries are strewn over the heap, so they are visited in their own order, and only numbers are sorted: with
+    /// 100,000 names, visiting them in the table's order would take longer than everything else together.
     pub(crate) fn build(contents: &Contents, seed: u64) -> Result<Self, ContentsError> {
         if contents.contain.len() > MAX_CONTAIN {
             return Err(ContentsError::TooManyContained(contents.contain.len()));
         }
-        let order = Order::of(&contents.entries)?;
-        let mut arena = Self { words: vec![0; DIRECTORY_WORDS] };
+        let entries = &contents.entries;
         // Five names to eight slots: then thirteen buckets in a hundred are full, and a miss reads one line.
-        let buckets = contents.entries.len().div_ceil(5);
-        let index = arena.words.len();
-        arena.words.resize(index + buckets * LINE_WORDS, 0);
+        let buckets = entries.len().div_ceil(5);
+        let index = DIRECTORY_WORDS;
+        let records = index + buckets * LINE_WORDS;
+        let plan = Plan::of(entries, records)?;
+        let mut arena = Self { words: vec![0; plan.end] };
+        let (v4_pairs, v6_pairs) = arena.write_records(entries, &plan)?;
 
-        let records = arena.words.len();
-        let places = arena.push_records(&contents.entries, &order)?;
-        let records_end = arena.words.len();
         let v4 = arena.words.len();
-        let v4_len = arena.push_reverse_v4(&contents.entries, &places);
+        let v4_len = arena.push_reverse_v4(v4_pairs, &plan);
         let v6 = arena.words.len();
-        let v6_len = arena.push_reverse_v6(&contents.entries, &places);
+        let v6_len = arena.push_reverse_v6(v6_pairs, &plan);
         let contain = arena.words.len();
         arena.push_contained(&contents.contain)?;
 
@@ -52,19 +54,19 @@ impl Arena {
             (D_BUCKETS, word(buckets)?),
             (D_INDEX, word(index)?),
             (D_RECORDS, word(records)?),
-            (D_RECORDS_END, word(records_end)?),
+            (D_RECORDS_END, word(plan.end)?),
             (D_REVERSE_V4, word(v4)?),
             (D_REVERSE_V4_LEN, word(v4_len)?),
             (D_REVERSE_V6, word(v6)?),
             (D_REVERSE_V6_LEN, word(v6_len)?),
             (D_CONTAIN, word(contain)?),
             (D_CONTAIN_LEN, word(contents.contain.len())?),
-            (D_WILD, wild_labels(&contents.entries)),
-            (D_RECORD_COUNT, word(contents.entries.len())?),
+            (D_WILD, plan.wild_labels),
+            (D_RECORD_COUNT, word(entries.len())?),
         ] {
             arena.words[at] = value;
         }
-        arena.build_index(&contents.entries, &places, seed)?;
+        arena.build_index(entries, &plan.places, seed)?;
         Ok(arena)
     }
 
@@ -79,94 +81,58 @@ impl Arena {
         self.words.len()
     }
 
-    /// Appends the records in order; returns where each entry's lies.
-    fn push_records(&mut self, entries: &[Entry], order: &Order) -> Result<Vec<u32>, ContentsError> {
-        let mut places = vec![0; entries.len()];
-        let mut canonical: Option<(&Entry, usize)> = None;
-        for &at in &order.0 {
-            let entry = &entries[at];
-            let place = self.words.len();
-            places[at] = word(place)?;
-            let host = match (&entry.canonical, canonical) {
-                (None, _) => {
-                    canonical = Some((entry, place));
-                    ""
+    /// Writes every record into its place; returns the pairs of the reverse indexes, unsorted.
+    fn write_records(
+        &mut self,
+        entries: &[Entry],
+        plan: &Plan,
+    ) -> Result<(Vec<u64>, Vec<V6Pair>), ContentsError> {
+        let mut v4_pairs = Vec::with_capacity(entries.len());
+        let mut v6_pairs = Vec::with_capacity(entries.len());
+        for (at, entry) in entries.iter().enumerate() {
+            let host = plan.hosts[at];
+            let canonical = if host == at { "" } else { &entries[host].name };
+            let rank = Rank::new(at, host != at)?;
+            let mut record = RecordWriter { words: &mut self.words, at: plan.places[at] as usize };
+            record.head(entry, canonical, host == at && plan.has_aliases[at])?;
+            record.bytes(entry.name.as_bytes());
+            record.bytes(canonical.as_bytes());
+            for address in &entry.v4 {
+                record.word(u32::from_ne_bytes(address.octets()));
+            }
+            for v6 in &entry.v6 {
+                if !entry.is_wildcard() {
+                    v6_pairs.push(V6Pair { address: v6.address.to_bits(), rank, place: word(record.at)? });
                 }
-                (Some(name), Some((host, host_place))) if host.name.eq_ignore_ascii_case(name) => {
-                    self.words[host_place + 1] |= F_ALIASES_FOLLOW;
-                    &host.name
-                }
-                (Some(canonical), _) => {
-                    return Err(ContentsError::NoCanonical {
-                        name: entry.name.clone(),
-                        canonical: canonical.clone(),
-                    });
-                }
-            };
-            self.push_record(entry, host)?;
+                record.bytes(&v6.address.octets());
+            }
+            if entry.is_scoped() {
+                entry.v6.iter().for_each(|v6| record.word(v6.scope));
+            }
+            if !entry.is_wildcard() {
+                v4_pairs.extend(entry.v4.iter().map(|v4| u64::from(v4.to_bits()) << 32 | u64::from(rank.0)));
+            }
         }
-        Ok(places)
+        Ok((v4_pairs, v6_pairs))
     }
 
-    fn push_record(&mut self, entry: &Entry, canonical: &str) -> Result<(), ContentsError> {
-        let scoped = entry.v6.iter().any(|address| address.scope != 0);
-        let ttl_s = u16::try_from(entry.ttl_s).unwrap_or(u16::MAX);
-        let name_len = word(entry.name.len())?;
-        self.words.push(name_len | word(canonical.len())? << 8 | u32::from(ttl_s) << 16);
-        self.words.push(
-            word(entry.v4.len())?
-                | word(entry.v6.len())? << COUNT_BITS
-                | if scoped { F_SCOPED } else { 0 }
-                | if entry.is_wildcard() { F_WILDCARD } else { 0 },
-        );
-        self.push_bytes(entry.name.as_bytes());
-        self.push_bytes(canonical.as_bytes());
-        self.words.extend(entry.v4.iter().map(|address| u32::from_ne_bytes(address.octets())));
-        for address in &entry.v6 {
-            self.push_bytes(&address.address.octets());
-        }
-        if scoped {
-            self.words.extend(entry.v6.iter().map(|address| address.scope));
-        }
-        Ok(())
-    }
-
-    fn push_bytes(&mut self, bytes: &[u8]) {
-        let (whole, rest) = bytes.as_chunks::<4>();
-        self.words.extend(whole.iter().map(|bytes| u32::from_ne_bytes(*bytes)));
-        if !rest.is_empty() {
-            let mut last = [0; 4];
-            last[..rest.len()].copy_from_slice(rest);
-            self.words.push(u32::from_ne_bytes(last));
-        }
-    }
-
-    fn push_reverse_v4(&mut self, entries: &[Entry], places: &[u32]) -> usize {
-        // The key orders by address, then canonical names first, then by the entries' own order.
-        let mut pairs: Vec<(u32, bool, u32)> = Vec::new();
-        for (entry, at) in entries.iter().zip(0..).filter(|(entry, _)| !entry.is_wildcard()) {
-            pairs.extend(entry.v4.iter().map(|address| (address.to_bits(), entry.canonical.is_some(), at)));
-        }
+    fn push_reverse_v4(&mut self, mut pairs: Vec<u64>, plan: &Plan) -> usize {
         pairs.sort_unstable();
         pairs.dedup();
-        self.words.extend(pairs.iter().flat_map(|(address, _, at)| [*address, places[*at as usize]]));
+        self.words.reserve(pairs.len() * 4);
+        for pair in &pairs {
+            let [a, b, c, d, e, f, g, h] = pair.to_be_bytes();
+            let rank = Rank(u32::from_be_bytes([e, f, g, h]));
+            self.words.extend([u32::from_be_bytes([a, b, c, d]), plan.places[rank.entry()]]);
+        }
         pairs.len()
     }
 
-    fn push_reverse_v6(&mut self, entries: &[Entry], places: &[u32]) -> usize {
-        let mut pairs: Vec<(u128, bool, u32, u32)> = Vec::new();
-        for (entry, at) in entries.iter().zip(0..).filter(|(entry, _)| !entry.is_wildcard()) {
-            let alias = entry.canonical.is_some();
-            pairs.extend(entry.v6.iter().zip(0..).map(|(v6, nth)| (v6.address.to_bits(), alias, at, nth)));
-        }
+    fn push_reverse_v6(&mut self, mut pairs: Vec<V6Pair>, plan: &Plan) -> usize {
         pairs.sort_unstable();
-        pairs.dedup_by_key(|pair| (pair.0, pair.2));
-        for (_, _, at, nth) in &pairs {
-            let place = places[*at as usize];
-            let head = self.words[place as usize].to_le_bytes();
-            let names = u32::from(head[0]).div_ceil(4) + u32::from(head[1]).div_ceil(4);
-            let v4_count = u32::try_from(entries[*at as usize].v4.len()).unwrap_or(0);
-            self.words.extend([place + 2 + names + v4_count + nth * 4, place]);
+        pairs.dedup_by_key(|pair| (pair.address, pair.rank));
+        for pair in &pairs {
+            self.words.extend([pair.place, plan.places[pair.rank.entry()]]);
         }
         pairs.len()
     }
@@ -176,8 +142,11 @@ impl Arena {
             if !is_host_name(domain) {
                 return Err(ContentsError::BadName(domain.clone()));
             }
-            self.words.push(word(domain.len())?);
-            self.push_bytes(domain.to_ascii_lowercase().as_bytes());
+            let at = self.words.len();
+            self.words.resize(at + 1 + words_for(domain.len()), 0);
+            let mut writer = RecordWriter { words: &mut self.words, at };
+            writer.word(word(domain.len())?);
+            writer.bytes(domain.to_ascii_lowercase().as_bytes());
         }
         Ok(())
     }
@@ -238,13 +207,91 @@ impl Arena {
     }
 }
 
-/// The entries' order in the arena: by canonical name, each followed by its aliases by name, all in lower case.
-struct Order(Vec<usize>);
+/// An IPv6 address and who has it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct V6Pair {
+    address: u128,
+    rank: Rank,
+    /// Where the address lies.
+    place: u32,
+}
 
-impl Order {
-    fn of(entries: &[Entry]) -> Result<Self, ContentsError> {
+/// An entry's turn among those that share an address: canonical names before aliases, then the entries' own order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank(u32);
+
+impl Rank {
+    const ALIAS: u32 = 1 << 31;
+
+    fn new(entry: usize, alias: bool) -> Result<Self, ContentsError> {
+        let entry = word(entry)?;
+        if entry >= Self::ALIAS {
+            return Err(ContentsError::TooLarge);
+        }
+        Ok(Self(if alias { entry | Self::ALIAS } else { entry }))
+    }
+
+    fn entry(self) -> usize {
+        (self.0 & !Self::ALIAS) as usize
+    }
+}
+
+/// Writes words one after the other.
+struct RecordWriter<'a> {
+    words: &'a mut [u32],
+    at: usize,
+}
+
+impl RecordWriter<'_> {
+    fn head(&mut self, entry: &Entry, canonical: &str, aliases_follow: bool) -> Result<(), ContentsError> {
+        let ttl_s = u16::try_from(entry.ttl_s).unwrap_or(u16::MAX);
+        self.word(word(entry.name.len())? | word(canonical.len())? << 8 | u32::from(ttl_s) << 16);
+        let flag = |set, flag| if set { flag } else { 0 };
+        self.word(
+            word(entry.v4.len())?
+                | word(entry.v6.len())? << COUNT_BITS
+                | flag(entry.is_scoped(), F_SCOPED)
+                | flag(aliases_follow, F_ALIASES_FOLLOW)
+                | flag(entry.is_wildcard(), F_WILDCARD),
+        );
+        Ok(())
+    }
+
+    fn word(&mut self, value: u32) {
+        self.words[self.at] = value;
+        self.at += 1;
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        let (whole, rest) = bytes.as_chunks::<4>();
+        whole.iter().for_each(|bytes| self.word(u32::from_ne_bytes(*bytes)));
+        if !rest.is_empty() {
+            let mut last = [0; 4];
+            last[..rest.len()].copy_from_slice(rest);
+            self.word(u32::from_ne_bytes(last));
+        }
+    }
+}
+
+/// Where everything goes: records in order of canonical names, each followed by its aliases by name, all in lower case.
+struct Plan {
+    /// Where each entry's record lies.
+    places: Vec<u32>,
+    /// Each entry's host: itself, or for an alias its canonical entry.
+    hosts: Vec<usize>,
+    has_aliases: Vec<bool>,
+    /// Where the records end.
+    end: usize,
+    /// [`D_WILD`].
+    wild_labels: u32,
+}
+
+impl Plan {
+    fn of(entries: &[Entry], start: usize) -> Result<Self, ContentsError> {
         // Comparing strings misses the cache twice a comparison, so the first 16 bytes are kept beside the number.
         let mut keys = Vec::with_capacity(entries.len());
+        let mut sizes = Vec::with_capacity(entries.len());
+        let (mut fewest, mut most) = (u8::MAX, 0);
         for (at, entry) in entries.iter().enumerate() {
             entry.check()?;
             let host = entry.canonical.as_ref().unwrap_or(&entry.name).as_bytes();
@@ -253,11 +300,42 @@ impl Order {
                 *to = from.to_ascii_lowercase();
             }
             keys.push((u128::from_be_bytes(prefix), at));
+            sizes.push(entry.len_words());
+            if entry.is_wildcard() {
+                let labels = u8::try_from(entry.name.split('.').count() - 1).unwrap_or(u8::MAX);
+                (fewest, most) = (fewest.min(labels), most.max(labels));
+            }
         }
         keys.sort_unstable_by(|(a_prefix, a), (b_prefix, b)| {
             a_prefix.cmp(b_prefix).then_with(|| full_key(&entries[*a]).cmp(full_key(&entries[*b])))
         });
-        Ok(Self(keys.into_iter().map(|(_, at)| at).collect()))
+        let wild_labels = if most == 0 { 0 } else { 1 << 16 | u32::from(most) << 8 | u32::from(fewest) };
+        let count = entries.len();
+        let mut plan = Self {
+            places: vec![0; count],
+            hosts: vec![0; count],
+            has_aliases: vec![false; count],
+            end: start,
+            wild_labels,
+        };
+        let mut canonical: Option<usize> = None;
+        for (_, at) in keys {
+            plan.places[at] = word(plan.end)?;
+            plan.end += sizes[at];
+            plan.hosts[at] = match (&entries[at].canonical, canonical) {
+                (None, _) => at,
+                (Some(name), Some(host)) if entries[host].name.eq_ignore_ascii_case(name) => {
+                    plan.has_aliases[host] = true;
+                    host
+                }
+                (Some(canonical), _) => {
+                    let (name, canonical) = (entries[at].name.clone(), canonical.clone());
+                    return Err(ContentsError::NoCanonical { name, canonical });
+                }
+            };
+            canonical = Some(plan.hosts[at]);
+        }
+        word(plan.end).map(|_| plan)
     }
 }
 
@@ -269,18 +347,6 @@ fn full_key(entry: &Entry) -> impl Iterator<Item = u8> + '_ {
     };
     let lower = |bytes: &'_ [u8]| bytes.iter().map(u8::to_ascii_lowercase).collect::<Vec<_>>().into_iter();
     lower(host).chain([0]).chain(lower(alias))
-}
-
-/// [`D_WILD`] for these entries.
-fn wild_labels(entries: &[Entry]) -> u32 {
-    let labels = entries
-        .iter()
-        .filter(|entry| entry.is_wildcard())
-        .map(|entry| u8::try_from(entry.name.split('.').count() - 1).unwrap_or(u8::MAX));
-    match (labels.clone().min(), labels.max()) {
-        (Some(fewest), Some(most)) => 1 << 16 | u32::from(most) << 8 | u32::from(fewest),
-        _ => 0,
-    }
 }
 
 fn word(number: usize) -> Result<u32, ContentsError> {

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use thiserror::Error;
 
-use crate::format::{MAX_ADDRESSES, MAX_CONTAIN, MAX_NAME};
+use crate::format::{MAX_ADDRESSES, MAX_CONTAIN, MAX_NAME, RECORD_WORDS, words_for};
 
 /// An IPv6 address, and for a link-local one the interface it lives on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,17 +95,33 @@ pub enum ContentsError {
 
 /// Whether this is a host name: at most 253 bytes, labels of 1 to 63 letters, digits, `-` and `_`.
 pub(crate) fn is_host_name(name: &str) -> bool {
-    name.len() <= MAX_NAME
-        && name.split('.').all(|label| {
-            (1..=63).contains(&label.len())
-                && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-        })
+    let mut label = 0;
+    for byte in name.bytes() {
+        match byte {
+            b'.' if label > 0 => label = 0,
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' if label < 63 => label += 1,
+            _ => return false,
+        }
+    }
+    label > 0 && name.len() <= MAX_NAME
 }
 
 impl Entry {
     /// Whether the name is a wildcard's.
     pub fn is_wildcard(&self) -> bool {
         self.name.starts_with("*.")
+    }
+
+    /// Whether any address has a scope.
+    pub(crate) fn is_scoped(&self) -> bool {
+        self.v6.iter().any(|v6| v6.scope != 0)
+    }
+
+    /// Words of the entry's record.
+    pub(crate) fn len_words(&self) -> usize {
+        let names = words_for(self.name.len()) + words_for(self.canonical.as_ref().map_or(0, String::len));
+        let each_v6 = if self.is_scoped() { 5 } else { 4 };
+        RECORD_WORDS + names + self.v4.len() + self.v6.len() * each_v6
     }
 
     pub(crate) fn check(&self) -> Result<(), ContentsError> {
