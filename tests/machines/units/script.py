@@ -169,6 +169,8 @@ with subtest("a secret that is not there is a configuration error that names it"
     alpha.wait_for_unit(SERVICE)
 
 with subtest("a daemon that hangs is replaced within the watchdog's time"):
+    assert alpha.get_unit_property(SERVICE, "WatchdogUSec") == "20s"
+    # Shorter, so that the test is.
     alpha.succeed(
         f"mkdir -p /run/systemd/system/{SERVICE}.d",
         f"printf '[Service]\\nWatchdogSec=3s\\n' > /run/systemd/system/{SERVICE}.d/watchdog.conf",
