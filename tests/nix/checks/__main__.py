@@ -1,0 +1,57 @@
+"""Runs the checks; `cargo xtask test` calls it. The last line is `N passed, N failed`.
+
+NIXPKGS_LIB names nixpkgs' lib directory. Without it, only what needs no nixpkgs runs, and the rest is counted as not run.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from . import machines, mistakes, module, package, reference, sources
+from .tools import Failed, Tools
+
+CHECKS = [*sources.CHECKS, *module.CHECKS, *package.CHECKS, *machines.CHECKS, *reference.CHECKS]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="checks", description=__doc__)
+    parser.add_argument("--repository", type=Path, default=Path(__file__).resolve().parents[3])
+    parser.add_argument("--target", type=Path, help="where cargo builds (default: REPOSITORY/target)")
+    parser.add_argument("--dist", type=Path, help="the release files (default: TARGET/dist)")
+    parser.add_argument("--write", action="store_true", help="write docs/nixos-options.md anew")
+    arguments = parser.parse_args()
+    repository = arguments.repository.resolve()
+    target = (arguments.target or repository / "target").resolve()
+    with tempfile.TemporaryDirectory(prefix="nix-checks-") as scratch:
+        tools = Tools(repository, target, (arguments.dist or target / "dist").resolve(), Path(scratch))
+        if arguments.write:
+            reference.write(tools)
+            return 0
+        return _run(tools)
+
+
+def _run(tools: Tools) -> int:
+    passed = failed = left_out = 0
+    for name, needs_lib, check in [*CHECKS, *mistakes.checks({name: (lib, check) for name, lib, check in CHECKS})]:
+        if needs_lib and tools.lib is None:
+            left_out += 1
+            continue
+        begun = time.monotonic()
+        try:
+            check(tools)
+        except Failed as failure:
+            failed += 1
+            print(f"FAILED  {name}: {failure}", flush=True)
+        else:
+            passed += 1
+            print(f"passed  {name}, {time.monotonic() - begun:.1f} s", flush=True)
+    if left_out:
+        print(f"{left_out} more need nixpkgs' lib: set NIXPKGS_LIB to a copy of that directory (docs/nixos.md)")
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

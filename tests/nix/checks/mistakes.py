@@ -1,0 +1,161 @@
+"""Planted mistakes: each is made in a copy of the sources, and the check that is there for it must find it."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .tools import Failed, Tools
+
+
+@dataclass
+class Mistake:
+    """A text that is replaced, once, the check that finds it, and what that says."""
+
+    what: str
+    file: str
+    right: str
+    wrong: str
+    found_by: str
+    says: str
+
+
+M = "nixos-module"
+MISTAKES = [
+    Mistake("a missing semicolon", f"{M}/units.nix", "stopIfChanged = false;", "stopIfChanged = false", "syntax",
+            "syntax error"),
+    Mistake("a line that is indented wrongly", f"{M}/nss.nix", "  cfg = config", "    cfg = config", "formatting",
+            "nss.nix: not formatted"),
+    Mistake("a name that nobody uses", f"{M}/nss.nix", "  cfg = config", "  unused = 1;\n  cfg = config", "dead code",
+            "Unused let binding"),
+    Mistake("an import of a file that is not there", f"{M}/default.nix", "./units.nix", "./unit.nix", "files",
+            "names ./unit.nix"),
+    Mistake("a misspelt output", "flake.nix", "nixosModules.default =", "nixosModule.default =", "flake",
+            "'nixosModule'"),
+    Mistake("a tool that nixpkgs does not have", "flake.nix", "pkgs.nixfmt-tree", "pkgs.nixfmt-trees", "flake",
+            "attribute 'nixfmt-trees' missing"),
+    Mistake("a script that does not compile", "tests/machines/units/script.py", "start_all()", "start_all(", "scripts",
+            "was never closed"),
+    Mistake("a misspelt option of NixOS", f"{M}/units.nix", "systemd.packages =", "systemd.package-units =", "module: examples",
+            "Did you mean `systemd.packages'"),
+    Mistake("a string where a list belongs", f"{M}/units.nix", '[ "multi-user.target" ];\n      # Of', '"multi-user.target";\n      # Of',
+            "module: examples",
+            "is not of type `list of"),
+    Mistake("a bad unit name", f"{M}/init-network.nix", '"data-mesher.service" ];\n      # When', '"data-mesher" ];\n      # When',
+            "module: examples",
+            "is not of type `string matching the pattern"),
+    Mistake("an attribute that does not exist", f"{M}/units.nix", "cfg.openFirewall", "cfg.firewall", "module: examples",
+            "attribute 'firewall' missing"),
+    Mistake("a function that lib does not have", f"{M}/nss.nix", "lib.getLib", "lib.getLibrary", "module: lookups",
+            "attribute 'getLibrary' missing"),
+    Mistake("the mesh after resolved", f"{M}/nss.nix", "then 450 else 1000;\n    defaultText", "then 600 else 1000;\n    defaultText",
+            "module: lookups",
+            "hosts with resolved"),
+    Mistake("the whole package on nscd's library path", f"{M}/nss.nix", "lib.getLib cfg.package", 'cfg.package // { lib = cfg.package; }',
+            "module: lookups",
+            "nscd's library path"),
+    Mistake("secrets that may lie in the store", f"{M}/default.nix", "type = types.externalPath;", "type = types.path;", "module: secrets",
+            "-secret\"; is taken"),
+    Mistake("a drop-in that keeps the old port", f"{M}/units.nix", '        ""\n', "", "module: port",
+            "streams: expected"),
+    Mistake("a socket that sockets.target pins", f"{M}/units.nix", "      listenDatagrams =",
+            '      wantedBy = [ "sockets.target" ];\n      listenDatagrams =', "module: port",
+            "who wants the socket"),
+    Mistake("a switch that stops the service", f"{M}/units.nix", "stopIfChanged = false", "stopIfChanged = true", "module: switching",
+            "X-StopIfChanged"),
+    Mistake("a restart for every change", f"{M}/units.nix", "restartTriggers = [ needsRestart ]", "restartTriggers = [ cfg.configFile ]",
+            "module: switching",
+            "a new name: restart"),
+    Mistake("a type that is too wide", f"{M}/settings.nix", "types.addCheck types.port (port: port != 0)", "types.int", "module: types",
+            "mkForce 0; is taken"),
+    Mistake("a pattern that lets spaces in", f"{M}/settings.nix", "[0-9]+(ms|", "[0-9]+ ?(ms|", "module: types",
+            "1 s\"; is taken"),
+    Mistake("an old name that leads nowhere", f"{M}/renamed.nix", '    "host"\n      "names"', '    "host"\n      "name"', "module: old names",
+            "hostnames: expected ['earth']"),
+    Mistake("a misspelt argument in a script", f"{M}/init-network.nix", "network show --dir", "network show --directory", "module: network",
+            "unexpected argument '--directory'"),
+    Mistake("a configuration that nobody checks", f"{M}/units.nix", "config check", "config print", "module: configuration",
+            "checked at build time"),
+    Mistake("an unknown directive", f"{M}/units.nix", "RemainAfterExit", "RemainAfterExist", "module: units",
+            "Unknown key"),
+    Mistake("a version of its own", f"{M}/package.nix", "inherit (manifest.workspace.package) version;", 'version = "0.0.9";',
+            "package: manifest",
+            "version: expected"),
+    Mistake("a module that may unwind", f"{M}/package.nix", "--profile nss", "--profile release", "package: manifest",
+            "the module's profile"),
+    Mistake("a source without an included file", f"{M}/package.nix", "        ../docs/configuration.md\n", "", "package: source",
+            "docs/configuration.md, included by"),
+    Mistake("a unit that is not there", f"{M}/package.nix", "units/data-mesher.socket", "units/data-mesher.sockets", "package: installation",
+            "units/data-mesher.sockets"),
+    Mistake("something else beside the module", f"{M}/package.nix", "-t $out/lib/systemd/catalog", "-t $lib/lib/systemd/catalog",
+            "package: installation",
+            "the output lib"),
+    Mistake("another prefix length than the driver's", "tests/nix/vm-tests.nix", "then 64 else 24", "then 48 else 24", "machines: same",
+            "addresses: expected"),
+    Mistake("nodes in /etc/hosts", "tests/nix/vm-tests.nix", "assignIP = false", "assignIP = true", "machines: same",
+            "written into /etc/hosts"),
+    Mistake("an option of mesherctl misread", "tests/nix/vm-tests.nix", '"--" + ', '"-" + ', "machines: networks",
+            "unexpected argument"),
+    Mistake("an option described anew in one place", f"{M}/nss.nix", "wins over the same name", "beats the same name", "reference: options",
+            "is not that of these options"),
+    Mistake("a key that the daemon does not have", f"{M}/settings.nix", "    short_names = optional", "    short_name = optional",
+            "reference: schema",
+            "{'nss.short_name'}"),
+    Mistake("an example that the page shows differently", f"{M}/examples/member.nix", '"jupiter"', '"saturn"', "reference: examples",
+            "member.nix as it is"),
+]
+
+# What the checks read of a tree; the rest of a copy are links.
+_COPIED = ["flake.nix", M, "tests/nix", "tests/machines"]
+
+
+def checks(known: dict[str, tuple[bool, Callable]]) -> list[tuple[str, bool, Callable]]:
+    """A check for every mistake, and one that every check has a mistake."""
+    made: list[tuple[str, bool, Callable]] = [("planted: a mistake for every check", False, lambda _tools: _complete(known))]
+    for mistake in MISTAKES:
+        needs_lib, check = known[mistake.found_by]
+        made.append((f"planted: {mistake.what}, found by {mistake.found_by!r}", needs_lib, _planted(mistake, check)))
+    return made
+
+
+def _complete(known: dict[str, tuple[bool, Callable]]) -> None:
+    if missing := set(known) - {mistake.found_by for mistake in MISTAKES}:
+        raise Failed(f"never seen to fail: {', '.join(sorted(missing))}")
+
+
+def _planted(mistake: Mistake, check: Callable) -> Callable:
+    def run(tools: Tools) -> None:
+        copy = _copy(tools, mistake)
+        try:
+            check(tools.of(copy))
+        except Failed as failure:
+            if mistake.says not in str(failure):
+                raise Failed(f"something else was found: {failure}") from failure
+            return
+        finally:
+            shutil.rmtree(copy)
+        raise Failed("the mistake was not found")
+
+    return run
+
+
+def _copy(tools: Tools, mistake: Mistake) -> Path:
+    """The tree with the mistake in it."""
+    root = tools.scratch / "planted"
+    root.mkdir()
+    for entry in tools.repository.iterdir():
+        if entry.name not in ("flake.nix", M, "tests", ".git", "target"):
+            (root / entry.name).symlink_to(entry)
+    (root / "tests").mkdir()
+    for entry in (tools.repository / "tests").iterdir():
+        if entry.name not in ("nix", "machines"):
+            (root / "tests" / entry.name).symlink_to(entry)
+    for name in _COPIED:
+        source = tools.repository / name
+        shutil.copytree(source, root / name) if source.is_dir() else shutil.copy(source, root / name)
+    file = root / mistake.file
+    text = file.read_text()
+    if mistake.right not in text:
+        raise AssertionError(f"{mistake.what}: {mistake.file} does not say {mistake.right!r}")
+    file.write_text(text.replace(mistake.right, mistake.wrong, 1))
+    return root
