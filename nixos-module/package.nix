@@ -24,7 +24,7 @@ rustPlatform.buildRustPackage {
       ++ [
         ../Cargo.lock
         ../Cargo.toml
-        ../docs/configuration.md
+        ../docs
         ../units
       ]
     );

@@ -32,20 +32,22 @@ struct Counts {
 type Run = fn() -> Result<Counts>;
 
 /// The stages. The release files come before the tests, which test the shipped module.
-const STAGES: [(&str, Run); 5] = [
+const STAGES: [(&str, Run); 6] = [
     ("format", format),
     ("lints", lints),
     ("release files", release_files),
     ("tests", tests),
+    ("nix", nix),
     ("machines", whole_machines),
 ];
 
 /// What the stages use beside the machines' tools, each in the places where it may be, and its Debian package.
-const TOOLS: [(&[&str], &str); 6] = [
+const TOOLS: [(&[&str], &str); 7] = [
     (&["cc"], "gcc"),
     (&["/usr/include/stdlib.h"], "libc6-dev"),
     (&["nm"], "binutils"),
     (&["curl"], "curl"),
+    (&["nix-instantiate"], "nix-bin"),
     (&["nscd"], "nscd"),
     (
         &["/usr/lib/systemd/tests/test-nss-hosts", "/usr/lib/systemd/tests/unit-tests/test-nss-hosts"],
@@ -154,6 +156,24 @@ fn tests() -> Result<Counts> {
 fn release_files() -> Result<Counts> {
     dist::build()?;
     Ok(one())
+}
+
+/// What is written in Nix. The checks that evaluate the module need nixpkgs' lib (`docs/nixos.md`).
+fn nix() -> Result<Counts> {
+    let mut checks = Command::new("python3");
+    checks.env("PYTHONPATH", paths::repository().join("tests/nix")).env("PYTHONDONTWRITEBYTECODE", "1");
+    checks.args(["-m", "checks", "--target"]).arg(paths::target());
+    let mut counts = Counts::default();
+    let success = stream(&mut checks, |line| {
+        counts.passed += usize::from(line.starts_with("passed  "));
+        counts.failed += usize::from(line.starts_with("FAILED  "));
+        let left_out = line.split_once(" more need nixpkgs' lib").and_then(|(count, _)| count.parse().ok());
+        counts.ignored = left_out.unwrap_or(counts.ignored);
+    })?;
+    if success != (counts.failed == 0) || counts.passed + counts.failed == 0 {
+        bail!("the checks ended before they were done");
+    }
+    Ok(counts)
 }
 
 fn whole_machines() -> Result<Counts> {
