@@ -171,6 +171,7 @@ impl Host {
     /// # Safety
     ///
     /// `host` is valid for writing.
+    #[inline]
     pub(crate) unsafe fn store(self, host: *mut hostent) {
         let (family, size) = match self.family {
             Family::V4 => (libc::AF_INET, 4),

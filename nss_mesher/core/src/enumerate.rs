@@ -58,14 +58,12 @@ pub unsafe fn next_host(host: *mut hostent, buffer: Buffer, errors: Errors) -> c
             let Some((record, at, family)) = next(snapshot, last.as_ref())? else { return Ok(None) };
             let answer = Answer { record, wildcard: None };
             // SAFETY: the caller's promise; each attempt starts with a fresh copy of the whole buffer.
-            let filled = unsafe { fill_host(snapshot, &answer, family, b"", buffer) };
+            let filled = unsafe { fill_host(snapshot, &answer, family, b"", host, buffer) };
             Ok(Some((filled, Last::of(&record, at))))
         })
     });
     let outcome = match found {
-        Some(Ok(Some((Ok(found), cursor)))) => {
-            // SAFETY: the caller's promise.
-            unsafe { found.store(host) };
+        Some(Ok(Some((Ok(()), cursor)))) => {
             CURSOR.store(&cursor);
             Outcome::Success
         }

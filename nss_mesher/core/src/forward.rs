@@ -217,15 +217,14 @@ pub unsafe fn host_by_name(
             return Ok(Filled::NoData);
         }
         // SAFETY: the caller's promise; each attempt starts with a fresh copy of the whole buffer.
-        Ok(unsafe { fill_host(snapshot, answer, family, name, buffer) }.into())
+        Ok(unsafe { fill_host(snapshot, answer, family, name, host, buffer) }.into())
     });
     let outcome = match found {
-        Ok(found) => {
-            // SAFETY: the caller's promises; the name lies in the caller's buffer.
+        Ok(()) => {
+            // SAFETY: the caller's promises; the host is filled, and its name lies in the caller's buffer.
             unsafe {
-                found.store(host);
                 store(ttlp, 0);
-                store(canonp, found.name);
+                store(canonp, (*host).h_name);
             }
             Outcome::Success
         }
@@ -235,20 +234,22 @@ pub unsafe fn host_by_name(
     unsafe { errors.report(outcome) }
 }
 
-/// Writes a host into the buffer. Its aliases are the name asked for, if that is not the canonical one, or else the records
-/// of aliases that follow.
+/// Writes a host: its pieces into the buffer, and where they lie into `host`; handing that over in memory would cost
+/// more than filling it. On failure `host` holds nonsense. Its aliases are the name asked for, if that is not the
+/// canonical one, or else the records of aliases that follow.
 ///
 /// # Safety
 ///
-/// As [`Buffer::bytes`].
+/// As [`Buffer::bytes`]; `host` is valid for writing.
 #[inline(never)]
 pub(crate) unsafe fn fill_host(
     snapshot: &Snapshot<'_>,
     answer: &Answer<'_>,
     family: Family,
     typed: &[u8],
+    host: *mut hostent,
     mut buffer: Buffer,
-) -> Result<Host, Full> {
+) -> Result<(), Full> {
     let record = &answer.record;
     // A wildcard's aliases are wildcards too, and no names.
     let further = record.aliases_follow() && !record.is_wildcard();
@@ -266,7 +267,9 @@ pub(crate) unsafe fn fill_host(
         let chunks = addresses.chunks_exact_mut(family.size()).map(|chunk| Ok(chunk.as_mut_ptr().cast()));
         let addresses = list(pointers, chunks)?;
         if let Some(before) = answer.wildcard {
-            return fill_wildcard(answer, family, typed, before, addresses, alias_pointers, buffer);
+            let found = fill_wildcard(answer, family, typed, before, addresses, alias_pointers, buffer)?;
+            found.store(host);
+            return Ok(());
         }
         let name = put(record.host(), &mut buffer)?;
         let aliases = if further {
@@ -276,7 +279,8 @@ pub(crate) unsafe fn fill_host(
             let own = record.is_alias().then(|| record.name());
             list(alias_pointers, own.into_iter().map(|name| put(name, &mut buffer)))?
         };
-        Ok(Host { name, aliases, addresses, family })
+        Host { name, aliases, addresses, family }.store(host);
+        Ok(())
     }
 }
 
