@@ -50,7 +50,7 @@ no_panic! {
 
 pub use deadline::Deadline;
 pub use query::Query;
-pub use record::{Family, Record, Shared};
+pub use record::{Family, Parts, Record, Shared};
 pub use snapshot::{AddressRecords, Answer, Records, Snapshot};
 pub use table::{Damage, Fault, Table, Unreadable};
 

@@ -1,9 +1,10 @@
 //! Names to addresses.
 
 use core::mem::MaybeUninit;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use libc::{c_char, c_int, hostent};
-use mesher_table::{Answer, Damage, Family, Query, Record, Snapshot, format::MAX_NAME};
+use mesher_table::{Answer, Damage, Family, Parts, Query, Snapshot, format::MAX_NAME};
 
 use crate::answer::{AddressTuple, Buffer, Errors, Full, Host, Outcome, list, put, put_typed};
 use crate::mapping::with_table;
@@ -93,6 +94,7 @@ pub unsafe fn addresses_by_name(
         if count == 0 {
             return Ok(Filled::NoData);
         }
+        let parts = record.parts()?;
         let mut buffer = buffer;
         // SAFETY: the caller's promise; each attempt starts with a fresh copy of the whole buffer.
         let Ok(tuples) = (unsafe { buffer.array::<AddressTuple>(count) }) else {
@@ -101,12 +103,12 @@ pub unsafe fn addresses_by_name(
         // SAFETY: as above.
         let name = unsafe {
             match answer.wildcard {
-                None => put(record.host(), &mut buffer),
+                None => put(parts.host, &mut buffer),
                 Some(before) => put_wildcard(answer, name, before, buffer),
             }
         };
         let Ok(name) = name else { return Ok(Filled::TooSmall) };
-        Ok(Filled::Answer(fill_tuples(tuples, record, name)))
+        Ok(Filled::Answer(fill_tuples(tuples, &parts, name)))
     });
     let outcome = match found {
         Ok(first) => {
@@ -127,25 +129,28 @@ pub unsafe fn addresses_by_name(
     unsafe { errors.report(outcome) }
 }
 
-/// Chains the tuples, as many as the record has addresses; returns the first.
+/// Chains the tuples, as many as there are addresses; returns the first.
 #[inline]
 fn fill_tuples(
     tuples: &mut [MaybeUninit<AddressTuple>],
-    record: &Record<'_>,
+    parts: &Parts<'_>,
     name: *mut c_char,
 ) -> *mut AddressTuple {
     let start = tuples.as_mut_ptr().cast::<AddressTuple>();
+    let load = |word: &AtomicU32| word.load(Ordering::Relaxed);
     let mut last = None;
     let mut next = start;
     let mut places = tuples.iter_mut();
     // In this order, because a zip takes one more from its first half.
-    for (address, tuple) in record.v4().zip(places.by_ref()) {
+    for (address, tuple) in parts.v4.iter().zip(places.by_ref()) {
         next = next.wrapping_add(1);
-        let (family, addr) = (libc::AF_INET, [address, 0, 0, 0]);
+        let (family, addr) = (libc::AF_INET, [load(address), 0, 0, 0]);
         last = Some(tuple.write(AddressTuple { next, name, family, addr, scopeid: 0 }));
     }
-    for ((addr, scopeid), tuple) in record.v6().zip(places) {
+    let mut scopes = parts.scopes.iter();
+    for (address, tuple) in parts.v6.iter().zip(places) {
         next = next.wrapping_add(1);
+        let (addr, scopeid) = (address.each_ref().map(load), scopes.next().map_or(0, load));
         last = Some(tuple.write(AddressTuple { next, name, family: libc::AF_INET6, addr, scopeid }));
     }
     if let Some(last) = last {
