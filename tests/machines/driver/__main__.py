@@ -29,7 +29,7 @@ def main() -> int:
         return 130
     finally:
         sandbox.leave()
-    return _summary(outcomes, arguments)
+    return _summary(outcomes, archives, arguments)
 
 
 def _arguments() -> argparse.Namespace:
@@ -49,12 +49,13 @@ def _archives(arguments: argparse.Namespace, scenarios: list[tuple[Path, Path]])
     known: dict[tuple, Path] = {}
     archives = []
     for _, nodes_file in scenarios:
-        packages = tuple(sorted(nodes.read(nodes_file).packages))
-        if packages not in known:
-            known[packages] = base.archive(
-                arguments.suite, list(packages), arguments.cache / "base", quiet=sandbox.is_inside()
+        scenario_nodes = nodes.read(nodes_file)
+        recipe = (scenario_nodes.suite or arguments.suite, tuple(sorted(scenario_nodes.packages)))
+        if recipe not in known:
+            known[recipe] = base.archive(
+                recipe[0], list(recipe[1]), arguments.cache / "base", quiet=sandbox.is_inside()
             )
-        archives.append(known[packages])
+        archives.append(known[recipe])
     return archives
 
 
@@ -68,7 +69,7 @@ def _setup(arguments: argparse.Namespace, archive: Path) -> scenario.Setup:
     layer = work / "layer"
     if arguments.dist and not layer.exists():
         layer = product.install(arguments.dist, arguments.installer, root, work)
-    logs = arguments.cache / "logs" / arguments.suite
+    logs = arguments.cache / "logs" / base.suite_of(archive)
     return scenario.Setup(root, arguments.dist, arguments.installer, layer if arguments.dist else None, logs, arguments.keep)
 
 
@@ -83,10 +84,11 @@ def _enable_network(root: Path) -> None:
     (root / "var/log/journal").mkdir(exist_ok=True)
 
 
-def _summary(outcomes: list[scenario.Outcome], arguments: argparse.Namespace) -> int:
+def _summary(outcomes: list[scenario.Outcome], archives: list[Path], arguments: argparse.Namespace) -> int:
     report.line("")
-    for outcome in outcomes:
-        report.line(f"{'passed' if outcome.passed else 'FAILED'}  {outcome.name} on {arguments.suite}, {outcome.seconds:.1f} s")
+    for outcome, archive in zip(outcomes, archives, strict=True):
+        suite = base.suite_of(archive)
+        report.line(f"{'passed' if outcome.passed else 'FAILED'}  {outcome.name} on {suite}, {outcome.seconds:.1f} s")
     if arguments.report:
         arguments.report.write_text(
             "".join(f"{'passed' if each.passed else 'failed'}\t{each.name}\t{each.seconds:.1f}\n" for each in outcomes)

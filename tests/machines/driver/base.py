@@ -43,6 +43,11 @@ def archive(suite: str, extra_packages: list[str], cache: Path, quiet: bool) -> 
     return path
 
 
+def suite_of(archive_path: Path) -> str:
+    """The suite of an archive."""
+    return archive_path.name.split("-")[0]
+
+
 def unpack(archive_path: Path, directory: Path) -> None:
     """Unpacks an archive into a new directory."""
     directory.mkdir(parents=True)

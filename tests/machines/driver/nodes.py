@@ -40,6 +40,7 @@ class Nodes:
     packages: list[str]
     timeout: float
     carries_release: bool
+    suite: str | None
 
 
 def read(path: Path) -> Nodes:
@@ -64,7 +65,7 @@ def merge(base: dict, over: dict) -> dict:
 
 
 def _nodes(document: dict) -> Nodes:
-    _only(document, {"network", "settings", "machines", "packages", "timeout", "release_files"}, "")
+    _only(document, {"network", "settings", "machines", "packages", "timeout", "release_files", "suite"}, "")
     machines = document.get("machines")
     if not machines:
         raise BadNodes("there is no [machines.NAME]")
@@ -75,7 +76,8 @@ def _nodes(document: dict) -> Nodes:
     if release_files not in (None, "in /root"):
         raise BadNodes(f'release_files: expected "in /root", found {release_files!r}')
     return Nodes(
-        nodes, network, document.get("packages", []), float(document.get("timeout", 300)), release_files is not None
+        nodes, network, document.get("packages", []), float(document.get("timeout", 300)), release_files is not None,
+        document.get("suite"),
     )
 
 
