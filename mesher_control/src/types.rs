@@ -153,7 +153,11 @@ types! {
 
     reply Reloaded { changed: Vec<String>, needs_restart: Vec<String>, }
 
-    reply Claimed { name: String, holder: Option<String>, }
+    reply Claimed {
+        name: String,
+        holder: Option<String>,
+        held: bool,
+    }
 
     reply Released { name: String, }
 

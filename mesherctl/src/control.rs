@@ -15,6 +15,7 @@ pub(crate) fn claim(out: &Output, socket: &Path, name: &str) -> Result<(), Failu
         return out.json(&claimed);
     }
     match &claimed.holder {
+        _ if claimed.held => out.print(format_args!("{} is claimed, and held by this machine", claimed.name)),
         Some(holder) => out.print(format_args!(
             "{} is claimed. It is held by {} now; this machine waits in line (see: mesherctl explain {0})",
             claimed.name,

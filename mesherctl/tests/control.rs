@@ -199,9 +199,13 @@ fn explain_joins_what_the_daemon_knows_and_what_programs_get() {
 
 #[test]
 fn changes_say_what_they_did() {
-    let (request, text) = succeed(&["claim", "earth"], json!({"name": "earth.sol", "holder": "gamma"}));
+    let (request, text) =
+        succeed(&["claim", "earth"], json!({"name": "earth.sol", "holder": "gamma", "held": false}));
     assert_eq!(request, json!({"method": "org.datamesher.mesherd.Claim", "parameters": {"name": "earth"}}));
     assert!(text.contains("earth.sol is claimed. It is held by gamma now"), "{text}");
+    let (_, text) =
+        succeed(&["claim", "earth"], json!({"name": "earth.sol", "holder": "alpha", "held": true}));
+    assert_eq!(text, "earth.sol is claimed, and held by this machine\n");
     assert_eq!(succeed(&["release", "earth"], json!({"name": "earth.sol"})).1, "earth.sol is released\n");
     let reloaded = json!({"changed": ["host.names"], "needs_restart": ["cluster.port"]});
     let (_, text) = succeed(&["reload"], reloaded);

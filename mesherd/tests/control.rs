@@ -73,7 +73,7 @@ async fn answer(mut requests: mpsc::Receiver<Request>, changes: broadcast::Sende
             }
             Asked::Watch(reply) => drop(reply.send(Ok(changes.subscribe()))),
             Asked::Claim { name, reply } => {
-                drop(reply.send(Ok(Claimed { name: format!("{name}.sol"), holder: None })))
+                drop(reply.send(Ok(Claimed { name: format!("{name}.sol"), holder: None, held: false })))
             }
             Asked::SetLogLevel { level, reply } => {
                 let result = match level.as_str() {

@@ -49,8 +49,9 @@ impl Daemon {
         }
         self.apply_node_config();
         self.node.refresh_view(clock::now());
-        let holder = self.node.view().holder(&name).map(|holder| holder.label.to_string());
-        Ok(Claimed { name: full, holder })
+        let holder = self.node.view().holder(&name);
+        let held = holder.is_some_and(|holder| holder.host == self.node.me());
+        Ok(Claimed { name: full, holder: holder.map(|holder| holder.label.to_string()), held })
     }
 
     async fn release(&mut self, asked: &str) -> Result<Released, Error> {

@@ -41,7 +41,7 @@ impl Speaker<'_> {
                     "the claims on {names} names are broken: {why}; they are made anew, behind whoever holds them now"
                 ));
             }
-            Event::WaitingForSettings => journal::event(events::JOIN_TIMEOUT).log(format_args!(
+            Event::WaitingForSettings => journal::event(events::SETTINGS_MISSING).log(format_args!(
                 "no peer has passed on the network's settings yet; nothing can be claimed or looked up before that. Check cluster.bootstrap_nodes and the network secret, or set network.settings_file"
             )),
             Event::SettingsChanged { revision, domain, claim_ttl_ms } => journal::event(events::SETTINGS_CHANGED)
@@ -49,7 +49,7 @@ impl Speaker<'_> {
                     "settings of revision {revision} are in force: domain {domain}, claim_ttl {}",
                     format_duration(Duration::from_millis(*claim_ttl_ms))
                 )),
-            Event::HostExpired { host: _, label } => journal::event(events::PEER_DOWN)
+            Event::HostExpired { host: _, label } => journal::event(events::HOST_EXPIRED)
                 .host(label)
                 .log(format_args!("{label} has not renewed its claims for the network's claim_ttl; its names are free")),
             Event::ClockSkew { host: _, label, ahead_ms } => {
@@ -58,16 +58,16 @@ impl Speaker<'_> {
                     .host(label)
                     .log(format_args!("the clock of {label} is {by} {way} the mesh's; leases do not depend on it"));
             }
-            Event::OwnRecordAhead { seen } => log::warn!(
+            Event::OwnRecordAhead { seen } => journal::event(events::OWN_RECORD_AHEAD).log(format_args!(
                 "a peer has a record of this machine that is newer (seq {seen}) than what it remembers; signing the present state again"
-            ),
-            Event::Adopted { names } => log::info!(
+            )),
+            Event::Adopted { names } => journal::event(events::NAMES_ADOPTED).log(format_args!(
                 "nothing was on disk; took up the claims on {names} names as the peers had kept them"
-            ),
-            Event::EpochsRaised { by_ms } => log::warn!(
+            )),
+            Event::EpochsRaised { by_ms } => journal::event(events::EPOCHS_RAISED).log(format_args!(
                 "the clock was {} slow when this machine claimed alone; its claims now start when they really did",
                 format_duration(Duration::from_millis(*by_ms))
-            ),
+            )),
             Event::KeyCopied { silenced } => copied(*silenced),
             Event::Refused { host: _, kind, refusal } => {
                 journal::event(events::RECORD_REFUSED).log(format_args!("{kind} refused: {refusal}"));
