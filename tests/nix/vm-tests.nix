@@ -68,6 +68,8 @@ let
           "it installs the Debian release files"
         else if document.packages or [ ] != [ ] then
           "it needs Debian packages: ${toString document.packages}"
+        else if lib.hasInfix "/etc/systemd/system/" script then
+          "it writes units where NixOS has its own"
         else if used != [ ] then
           "it uses what only the project's own driver has:${
             lib.concatMapStrings (word: " ${lib.trim word}…)") used

@@ -1,10 +1,11 @@
 """The VM tests and the project's own driver read the same scenarios: they must make the same of them."""
 
+import ast
 import re
 import subprocess
 import sys
 
-from .module import ID, check_configuration
+from .module import ID, MEMBER, check_configuration, evaluate
 from .tools import Failed, Tools, expect, run
 
 
@@ -61,4 +62,29 @@ def networks(tools: Tools) -> None:
         expect(f"{name}: id", (out / "id").read_text().strip(), shown.stdout.split()[1])
 
 
-CHECKS = [("machines: same", True, same), ("machines: networks", True, networks)]
+def drop_ins(tools: Tools) -> None:
+    """The unit files in the scenario nixos_units are those that the module renders."""
+    script = (tools.repository / "tests/machines/nixos_units/script.py").read_text()
+    written = {
+        statement.targets[0].id: ast.literal_eval(statement.value)
+        for statement in ast.parse(script).body
+        if isinstance(statement, ast.Assign) and statement.targets[0].id in ("BEFORE", "AFTER")
+    }
+    secret = 'services.data-mesher.secretFile = "/run/secrets/mesh";'
+    before = _files(evaluate(tools, MEMBER, secret)["units"])
+    after = _files(evaluate(tools, MEMBER, secret, "services.data-mesher.settings.cluster.port = 7000;")["units"])
+    expect("before", written["BEFORE"], before)
+    expect("after", written["AFTER"], {path: text for path, text in after.items() if before.get(path) != text})
+
+
+def _files(units: dict[str, str]) -> dict[str, str]:
+    """Units as files below /etc/systemd/system, with Debian's paths and without what is different in every build."""
+    files = {}
+    for unit, text in units.items():
+        text = re.sub(r"/nix/store/\w+-(coreutils|systemd)/", "/usr/", text)
+        text = re.sub(r"/nix/store/\S+-checked.toml", "CONFIGURATION", text).replace(ID, "ID")
+        files[unit if unit == "data-mesher-port.service" else f"{unit}.d/overrides.conf"] = text
+    return files
+
+
+CHECKS = [("machines: drop-ins", True, drop_ins), ("machines: same", True, same), ("machines: networks", True, networks)]

@@ -90,6 +90,8 @@ MISTAKES = [
     Mistake("something else beside the module", f"{M}/package.nix", "-t $out/lib/systemd/catalog", "-t $lib/lib/systemd/catalog",
             "package: installation",
             "the output lib"),
+    Mistake("a follower that starts what was stopped", f"{M}/units.nix", "try-restart data-mesher.socket", "restart data-mesher.socket",
+            "machines: drop-ins", "before: expected"),
     Mistake("another prefix length than the driver's", "tests/nix/vm-tests.nix", "then 64 else 24", "then 48 else 24", "machines: same",
             "addresses: expected"),
     Mistake("nodes in /etc/hosts", "tests/nix/vm-tests.nix", "assignIP = false", "assignIP = true", "machines: same",
