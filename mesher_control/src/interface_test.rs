@@ -37,7 +37,7 @@ fn every_custom_type_is_that_of_the_file() {
         Name::CUSTOM_TYPE,
         Claimant::CUSTOM_TYPE,
         TableEntry::CUSTOM_TYPE,
-        Table::CUSTOM_TYPE,
+        HostsTable::CUSTOM_TYPE,
         Change::CUSTOM_TYPE,
     ];
     let choices = [
@@ -54,6 +54,20 @@ fn every_custom_type_is_that_of_the_file() {
         assert_eq!(*ours, in_file(name));
     }
     assert_eq!(interface().custom_types().count(), objects.len() + choices.len());
+}
+
+/// Some clients keep types, methods and errors under their names in one map.
+#[test]
+fn no_name_is_used_twice() {
+    let interface = interface();
+    let types = interface.custom_types().map(|t| t.name().to_owned());
+    let methods = interface.methods().map(|m| m.name().to_string());
+    let mut names: Vec<String> =
+        types.chain(methods).chain(interface.errors().map(|e| e.name().to_string())).collect();
+    let count = names.len();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), count, "{names:?}");
 }
 
 #[test]

@@ -103,7 +103,7 @@ types! {
         wildcard: bool,
     }
 
-    object Table {
+    object HostsTable {
         path: String,
         generation: u64,
         names: u64,
@@ -131,7 +131,7 @@ types! {
         host: Host,
         peers: Vec<Peer>,
         names: Vec<Name>,
-        table: Option<Table>,
+        table: Option<HostsTable>,
     }
 
     reply Peers { peers: Vec<Peer>, }
@@ -145,7 +145,7 @@ types! {
         table: Option<TableEntry>,
     }
 
-    reply TableReply { table: Table, }
+    reply TableReply { table: HostsTable, }
 
     reply Metrics { text: String, }
 

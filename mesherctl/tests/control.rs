@@ -88,7 +88,7 @@ fn status() -> Status {
             name("venus.sol", Some("alpha"), true, Some(Source::Runtime)),
             name("earth.sol", Some("gamma"), false, Some(Source::Configuration)),
         ],
-        table: Some(Table {
+        table: Some(HostsTable {
             path: "/run/data-mesher/hosts.table".into(),
             generation: 17,
             names: 8,

@@ -51,9 +51,9 @@ impl Daemon {
         self.node.view().names().map(|(name, standing)| self.name(name, standing)).collect()
     }
 
-    pub(super) fn table(&self) -> types::Table {
+    pub(super) fn table(&self) -> types::HostsTable {
         let contents = self.publisher.contents();
-        types::Table {
+        types::HostsTable {
             path: self.publisher.path().display().to_string(),
             generation: self.publisher.generation(),
             names: contents.entries.iter().filter(|entry| entry.canonical.is_none()).count() as u64,
