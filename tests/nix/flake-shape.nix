@@ -52,5 +52,12 @@ in
   # Forced: an attribute that does not exist is an error here.
   tools = builtins.mapAttrs (_: shells: shells.default.packages) self.devShells;
   inherit (self) formatter;
-  checks = if libPath == null then null else names self.checks;
+  # What each check builds, by its name.
+  checks =
+    if libPath == null then
+      null
+    else
+      builtins.mapAttrs (
+        _: builtins.mapAttrs (_: check: builtins.deepSeq (check.stub or null) check.name)
+      ) self.checks;
 }

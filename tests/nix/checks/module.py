@@ -211,8 +211,8 @@ def units(tools: Tools) -> None:
             if unit not in ("data-mesher.service", "data-mesher.socket", "data-mesher-port.service", "data-mesher-network.service"):
                 raise Failed(f"{name}: there is a unit {unit}")
         files = [str(folder / unit) for unit in sorted({*machine["units"], "data-mesher.service", "data-mesher.socket"})]
-        # The tree is root's alone; the programs' modes are none of this check's.
-        result = run(["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *files], env={"PATH": "/usr/bin:/bin", "SYSTEMD_UNIT_PATH": f"{folder}:"})
+        result = run(["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *files],
+                     env={"PATH": "/usr/bin:/bin", "SYSTEMD_UNIT_PATH": f"{folder}:"})
         if result.stderr.strip():
             raise Failed(f"{name}: {result.stderr.strip()}")
 

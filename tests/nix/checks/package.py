@@ -95,7 +95,8 @@ def installation(tools: Tools) -> None:
         ours = unit.read_text().replace(f"{out}/bin/", "/usr/bin/")
         expect(f"{unit.name} is the shared file", ours, (tools.repository / "units" / unit.name).read_text())
         for program in re.findall(r"^Exec\w+=[-+!@:]*(\S+)", unit.read_text(), re.MULTILINE):
-            expect(f"{program} of {unit.name} is in the package", program.startswith(f"{out}/bin/") and (out / "bin" / program.split("/")[-1]).is_file(), True)
+            ours = program.startswith(f"{out}/bin/") and Path(program).is_file()
+            expect(f"{program} of {unit.name} is in the package", ours, True)
     for completion in ("bash", "fish", "zsh"):
         expect(f"completions for {completion}", "mesherctl" in (out / completion).read_text(), True)
 

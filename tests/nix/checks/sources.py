@@ -49,10 +49,12 @@ def flake(tools: Tools) -> None:
     expect("devShells", shape["devShells"], dict.fromkeys(systems, ["default"]))
     expect("formatter", sorted(shape["formatter"]), systems)
     if tools.lib:
-        plain = ["clippy", "deadnix", "nixfmt", "package", "rustfmt"]
+        plain = {"clippy": "data-mesher-clippy", "deadnix": "data-mesher-deadnix", "nixfmt": "data-mesher-nixfmt",
+                 "package": "data-mesher", "rustfmt": "data-mesher-rustfmt"}
         for system in systems:
             found = shape["checks"][system]
-            expect(f"checks.{system}", [name for name in found if not name.startswith("vm-")], plain)
+            machines = {name: f"vm-test-run-data-mesher-{name.removeprefix('vm-')}" for name in found if name.startswith("vm-")}
+            expect(f"checks.{system}", found, plain | machines)
 
 
 def scripts(tools: Tools) -> None:

@@ -69,10 +69,28 @@ let
         function = import file;
       in
       function (builtins.intersectAttrs (builtins.functionArgs function) pkgs // arguments);
+    testers.runNixOSTest =
+      arguments:
+      derivation "vm-test-run-${arguments.name}" [
+        arguments.testScript
+        arguments.globalTimeout
+        (lib.attrNames arguments.nodes)
+        arguments.skipLint
+        arguments.skipTypeCheck
+      ];
     rustPlatform.buildRustPackage =
       arguments:
       withOutputs arguments.outputs (
-        derivation arguments.pname [ arguments.version ] // { inherit arguments; }
+        derivation arguments.pname [ arguments.version ]
+        // {
+          inherit arguments;
+          overrideAttrs =
+            change:
+            let
+              changed = arguments // change arguments;
+            in
+            derivation changed.pname [ changed.buildPhase ];
+        }
       );
     formats.toml = _: {
       # TOML's values: no null, no functions.
