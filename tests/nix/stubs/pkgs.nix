@@ -89,7 +89,10 @@ let
             let
               changed = arguments // change arguments;
             in
-            derivation changed.pname [ changed.buildPhase ];
+            derivation changed.pname [
+              changed.buildPhase
+              (map toString changed.nativeBuildInputs)
+            ];
         }
       );
     formats.toml = _: {
