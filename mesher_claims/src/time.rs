@@ -11,6 +11,17 @@ pub struct Now {
     pub wall_ms: u64,
 }
 
+impl Now {
+    /// The time that has passed since an earlier reading of the same machine's clocks, possibly before a reboot, in
+    /// milliseconds: what the wall clock says, but not less than what CLOCK_BOOTTIME proves. A boot clock behind the earlier one
+    /// means another boot, since when at least its whole reading has passed; ahead of it, at least the difference has, whether
+    /// it is the same boot or not.
+    pub fn passed_since(self, earlier: Now) -> u64 {
+        let by_boot = self.boot_ms.checked_sub(earlier.boot_ms).unwrap_or(self.boot_ms);
+        self.wall_ms.saturating_sub(earlier.wall_ms).max(by_boot)
+    }
+}
+
 /// How long ago any node first had a host record's `seq`.
 ///
 /// Ordered: the older of two reports about one `seq` is the truer one, and an expired `seq` stays expired.

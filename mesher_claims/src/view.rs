@@ -95,11 +95,13 @@ impl View {
     /// Computes the view. `mesh_ms` is mesh time, which only certificates are held against.
     pub fn of(store: &Store, now: Now, mesh_ms: u64) -> Self {
         let Some(settings) = store.settings() else { return Self::default() };
+        let lease_ttl_ms = store.lease_ttl_ms(now).unwrap_or(settings.claim_ttl_ms);
         let mut names: BTreeMap<ClaimName, Standing> = BTreeMap::new();
         let witnessed = !settings.witnesses.is_empty();
         for (host, entry) in store.hosts() {
             let Some(record) = entry.record() else { continue };
-            if admitted(settings, host, entry, record, now, mesh_ms).is_err() {
+            let welcome = welcome(settings, host, entry, record, mesh_ms).is_ok();
+            if !welcome || !entry.is_leased(now, lease_ttl_ms) {
                 continue;
             }
             for claim in entry.claims().filter(|claim| counts(settings, record, claim, entry).is_ok()) {
@@ -151,6 +153,16 @@ pub fn admitted(
     if !entry.is_leased(now, settings.claim_ttl_ms) {
         return Err(NotCounted::LeaseOver);
     }
+    welcome(settings, host, entry, record, mesh_ms)
+}
+
+fn welcome(
+    settings: &SettingsBody,
+    host: &HostKey,
+    entry: &HostEntry,
+    record: &HostBody,
+    mesh_ms: u64,
+) -> Result<(), NotCounted> {
     if settings.revoked.contains(host) {
         return Err(NotCounted::Revoked);
     }

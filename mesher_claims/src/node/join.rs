@@ -1,7 +1,10 @@
 //! Joining: a node claims only after it has synchronised with one peer, or has waited in vain.
 
+use std::collections::BTreeSet;
+
 use super::{Effect, Node, Phase};
 use crate::event::{BrokenBy, Event, JoinedBy};
+use crate::names::ClaimName;
 use crate::record::{ClaimBody, ClaimState, Record, Signed};
 use crate::time::{Age, Now};
 
@@ -11,6 +14,10 @@ const RAISE_OVER_MS: i64 = 60_000;
 const SYNC_INTERVAL_MS: u64 = 30_000;
 /// And for every host known, so that a large network's digests stay a small part of its traffic.
 const SYNC_INTERVAL_PER_HOST_MS: u64 = 300;
+/// A synchronisation asked for by what was missed comes after this long, so that what is under way can arrive,
+const SYNC_SOON_MS: u64 = 500;
+/// and not sooner after the one before.
+const SYNC_SOON_EVERY_MS: u64 = 5_000;
 
 impl Node {
     pub(super) fn tick_joining(&mut self, now: Now, until_boot_ms: u64) {
@@ -38,8 +45,16 @@ impl Node {
             }
         };
         self.sync_attempts += 1;
+        self.last_sync_boot_ms = now.boot_ms;
         self.next_sync_boot_ms = now.boot_ms + pause_ms;
         self.effects.push(Effect::Synchronise);
+    }
+
+    /// Asks for a synchronisation soon: something was missed. Not more often than [`SYNC_SOON_EVERY_MS`].
+    pub(super) fn synchronise_soon(&mut self, now: Now) {
+        let earliest =
+            self.last_sync_boot_ms.saturating_add(SYNC_SOON_EVERY_MS).max(now.boot_ms + SYNC_SOON_MS);
+        self.next_sync_boot_ms = self.next_sync_boot_ms.min(earliest);
     }
 
     /// One peer's whole digest is satisfied, settings included.
@@ -47,13 +62,13 @@ impl Node {
         self.wanted = None;
         self.sync_attempts = 0;
         let peers = self.peer_clocks(now);
-        let alone = peers.is_empty();
-        let moved_ms = self.clock.correct(now, peers);
-        // What was minted alone is judged at the first meeting with somebody who has a clock to show.
-        if self.own.minted_alone() && !alone && self.phase == Phase::Running {
-            self.own.set_minted_alone(false);
-            if moved_ms > RAISE_OVER_MS {
-                self.raise_epochs(now, moved_ms.unsigned_abs());
+        if !peers.is_empty() {
+            let moved_ms = self.clock.correct(now, peers);
+            self.clock_compared = true;
+            // What was minted alone is judged at the first meeting with somebody who has a clock to show.
+            let alone = self.own.take_minted_alone();
+            if moved_ms > RAISE_OVER_MS && !alone.is_empty() {
+                self.raise_epochs(now, &alone, moved_ms.unsigned_abs());
             }
         }
         if matches!(self.phase, Phase::Joining { .. }) {
@@ -96,14 +111,9 @@ impl Node {
         self.fresh = false;
         self.peer_said_expired = false;
         self.phase = Phase::Running;
+        self.store.judge(true);
         self.announce_all = true;
-        let stamp = self.own.last_stamp();
-        let claimed_alone = |node: &Self| how != JoinedBy::Synchronised && node.own.last_stamp() > stamp;
-        self.reconcile_with(now, |node| {
-            if claimed_alone(node) {
-                node.own.set_minted_alone(true);
-            }
-        });
+        self.reconcile(now);
     }
 
     /// With nothing on disk, takes up the own records that peers have kept, if they have not expired there.
@@ -135,9 +145,13 @@ impl Node {
         }
     }
 
-    fn raise_epochs(&mut self, now: Now, by_ms: u64) {
-        let held: Vec<ClaimBody> =
-            self.own.claims().filter(|c| c.state == ClaimState::Held).map(|c| (**c).clone()).collect();
+    fn raise_epochs(&mut self, now: Now, alone: &BTreeSet<ClaimName>, by_ms: u64) {
+        let held: Vec<ClaimBody> = alone
+            .iter()
+            .filter_map(|name| self.own.claim(name))
+            .filter(|claim| claim.state == ClaimState::Held)
+            .map(|claim| (**claim).clone())
+            .collect();
         for mut claim in held {
             claim.epoch = claim.epoch.saturating_add(by_ms).min(crate::record::MAX_STAMP);
             claim.seq = self.own.next_seq();

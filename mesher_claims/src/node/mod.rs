@@ -10,6 +10,7 @@ mod own;
 mod receive;
 mod renew;
 mod viewing;
+mod witness;
 
 use std::collections::BTreeMap;
 
@@ -99,8 +100,19 @@ pub struct Node {
     copy_reported: bool,
     waiting_told: bool,
     next_sync_boot_ms: u64,
+    last_sync_boot_ms: u64,
     sync_attempts: u32,
-    /// The digest that must be satisfied to be synchronised.
+    /// This host's clock has been held against a peer's in this run.
+    clock_compared: bool,
+    /// What was signed last could not be saved, so it never left this machine.
+    unsaved: bool,
+    /// The last renewal before the one that is being saved, and whether it was of this run.
+    renewal_before: (Option<Now>, bool),
+    /// The shortest TTL of this run, if it was raised since.
+    shorter_ttl_ms: Option<u64>,
+    /// The store's revision that this witness has judged.
+    witnessed_revision: Option<u64>,
+    /// What remains of the digest that must be satisfied to be synchronised.
     wanted: Option<crate::store::Digest>,
     next_renewal_boot_ms: u64,
     announce_all: bool,
@@ -144,7 +156,13 @@ impl Node {
             copy_reported: false,
             waiting_told: false,
             next_sync_boot_ms: now.boot_ms,
+            last_sync_boot_ms: 0,
             sync_attempts: 0,
+            clock_compared: false,
+            unsaved: false,
+            renewal_before: (None, false),
+            shorter_ttl_ms: None,
+            witnessed_revision: None,
             wanted: None,
             next_renewal_boot_ms: now.boot_ms,
             announce_all: true,
@@ -206,7 +224,7 @@ impl Node {
     /// The own records, for a carrier that starts anew; none before this host has joined.
     pub fn own_records(&self) -> Vec<Record> {
         let mut records: Vec<Record> = self.settings().cloned().map(Record::Settings).into_iter().collect();
-        if self.phase == Phase::Running {
+        if self.phase == Phase::Running && !self.unsaved {
             records.extend(
                 self.store
                     .host(&self.me)
@@ -214,8 +232,7 @@ impl Node {
                     .cloned()
                     .map(Record::Certificate),
             );
-            let statements = self.store.host(&self.me).into_iter().flat_map(|entry| entry.statements());
-            records.extend(statements.cloned().map(Record::Statement));
+            records.extend(self.own.statements().cloned().map(Record::Statement));
             records.extend(self.own.claims().cloned().map(Record::Claim));
             records.extend(self.own.record().cloned().map(Record::Host));
         }
@@ -224,6 +241,7 @@ impl Node {
 
     /// Brings in settings from this machine's own file. They spread if they are newer than what the network has.
     pub fn bring_settings(&mut self, now: Now, settings: Signed<SettingsBody>) {
+        self.gives_up_if_broken(now);
         self.take_settings(now, settings);
     }
 
@@ -234,13 +252,20 @@ impl Node {
         }
         self.config = config;
         self.take_up_certificate(now);
-        if self.phase == Phase::Running {
+        if !self.gives_up_if_broken(now) && self.phase == Phase::Running {
             self.reconcile(now);
         }
     }
 
     /// Saving failed: what was to be announced is announced again later, under new sequence numbers.
     pub fn save_failed(&mut self, now: Now) {
+        let (renewal, in_this_run) = self.renewal_before;
+        self.own.take_renewal_back(renewal);
+        self.renewed_in_this_run = in_this_run;
+        self.unsaved = true;
+        if self.store.claim_ttl_ms().is_some_and(|ttl| self.lapsed(now, ttl)) {
+            self.give_own_names_up(now);
+        }
         self.announce_all = true;
         self.next_renewal_boot_ms = now.boot_ms + 1_000;
     }
@@ -265,7 +290,11 @@ impl Node {
     /// When [`Node::tick`] has something to do next, on CLOCK_BOOTTIME in milliseconds.
     pub fn next_tick_boot_ms(&self) -> u64 {
         let phase = match self.phase {
-            Phase::Joining { until_boot_ms } if self.settings().is_some() => until_boot_ms,
+            Phase::Joining { until_boot_ms } if self.settings().is_some() || !self.waiting_told => {
+                until_boot_ms
+            }
+            // What a peer said takes effect at once.
+            Phase::Running if self.peer_said_expired && !self.unsaved => 0,
             Phase::Running => self.next_renewal_boot_ms,
             Phase::Joining { .. } | Phase::Silenced => u64::MAX,
         };
@@ -287,8 +316,17 @@ impl Node {
 
     /// Puts the saved own records into the store, with the age they have by now.
     fn take_up_saved_records(&mut self, now: Now) {
+        // The store may have been saved with what could not be saved here.
+        if let Some(record) = self.store.host(&self.me).and_then(|entry| entry.record()).cloned()
+            && !self.fresh
+        {
+            self.own.see_record(&record);
+        }
+        for statement in self.own.statements().cloned().collect::<Vec<_>>() {
+            self.store.merge(now, Record::Statement(statement), Age::NEW);
+        }
         let Some(record) = self.own.record().cloned() else { return };
-        let age_ms = self.own.last_renewal().map_or(u64::MAX, |at| now.wall_ms.saturating_sub(at.wall_ms));
+        let age_ms = self.own.last_renewal().map_or(u64::MAX, |at| now.passed_since(at));
         for claim in self.own.claims().cloned().collect::<Vec<_>>() {
             self.store.merge(now, Record::Claim(claim), Age::NEW);
         }
@@ -308,8 +346,10 @@ impl Node {
     }
 
     fn take_settings(&mut self, now: Now, settings: Signed<SettingsBody>) -> Merged {
+        let ttl_before = self.store.claim_ttl_ms();
         let merged = self.store.merge(now, Record::Settings(settings.clone()), Age::NEW);
         if merged == Merged::New {
+            self.ttl_changed(now, ttl_before, settings.claim_ttl_ms);
             self.tell(Event::SettingsChanged {
                 revision: settings.revision,
                 domain: settings.domain.to_string(),
@@ -322,15 +362,24 @@ impl Node {
         merged
     }
 
+    /// A host that is up renews at once by a changed TTL, so that neither it nor its peers judge an old renewal by a new TTL.
+    fn ttl_changed(&mut self, now: Now, before: Option<u64>, after: u64) {
+        let Some(before) = before.filter(|before| *before != after) else { return };
+        let shortest = self.shorter_ttl_ms.unwrap_or(before).min(before);
+        self.shorter_ttl_ms = (shortest < after).then_some(shortest);
+        self.announce_all |= self.phase == Phase::Running;
+        self.renew(now);
+    }
+
     /// Whether nearly the TTL has gone by without a renewal of this host's own.
     fn lapsed(&self, now: Now, claim_ttl_ms: u64) -> bool {
         let Some(last) = self.own.last_renewal() else { return true };
-        let limit = broken_after_ms(claim_ttl_ms);
-        // A boot clock behind the saved one means another boot: at least the time since that boot has passed.
-        let by_boot = now.boot_ms.checked_sub(last.boot_ms).unwrap_or(now.boot_ms);
         // While running, a jump of the wall clock says nothing.
-        let by_wall = if self.renewed_in_this_run { 0 } else { now.wall_ms.saturating_sub(last.wall_ms) };
-        by_boot >= limit || by_wall >= limit
+        let passed_ms = match self.renewed_in_this_run {
+            true => now.boot_ms.saturating_sub(last.boot_ms),
+            false => now.passed_since(last),
+        };
+        passed_ms >= broken_after_ms(claim_ttl_ms)
     }
 
     /// This host's claims are broken: in its own view too, nobody is to find it by them.

@@ -32,14 +32,24 @@ impl Node {
     }
 
     /// A peer's digest shows this host's latest record as expired: for the mesh this host was away too long.
-    pub(super) fn own_age_from_outside(&mut self, seq: u64, age: Age) {
-        if age == Age::Expired && self.own.record().is_some_and(|record| record.seq == seq) {
+    pub(super) fn own_age_from_outside(&mut self, now: Now, seq: u64, age: Age) {
+        let latest = self.own.record().is_some_and(|record| record.seq == seq);
+        // If the power went between saving and sending, the one before was the last that anybody saw.
+        let latest = latest || (!self.renewed_in_this_run && seq == self.own.record_before());
+        if age != Age::Expired || !latest || self.unsaved {
+            return;
+        }
+        let by_boot = self.own.last_renewal().map_or(0, |last| now.boot_ms.saturating_sub(last.boot_ms));
+        if self.renewed_in_this_run && self.shorter_ttl_ms.is_some_and(|ttl| by_boot >= ttl) {
+            // The peer had not heard in time that the TTL was raised, and by the new one nothing is broken.
+            self.next_renewal_boot_ms = now.boot_ms;
+        } else {
             self.peer_said_expired = true;
         }
     }
 
     fn own_host_record(&mut self, now: Now, seen: &Signed<HostBody>, age: Age) {
-        self.own_age_from_outside(seen.seq, age);
+        self.own_age_from_outside(now, seen.seq, age);
         let known = self.own.record().is_some_and(|own| own == seen || own.seq > seen.seq);
         if known {
             return;

@@ -1,11 +1,12 @@
 //! What a host remembers of itself: what it signed last, so that it never contradicts it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
+use crate::keys::HostKey;
 use crate::names::ClaimName;
-use crate::record::{ClaimBody, HostBody, Refusal, Signed};
+use crate::record::{ClaimBody, HostBody, Refusal, Signed, StatementBody};
 use crate::time::Now;
 
 /// The own state. All of it is on disk before the first datagram that carries any of it.
@@ -15,9 +16,14 @@ pub struct OwnState {
     since: u64,
     last_stamp: u64,
     last_renewal: Option<Now>,
-    minted_alone: bool,
+    /// The host record before the last: the last may have been saved and never sent.
+    record_before: u64,
+    /// Names whose claims were minted before this host's clock had been held against a peer's.
+    minted_alone: BTreeSet<ClaimName>,
     record: Option<Signed<HostBody>>,
     claims: BTreeMap<ClaimName, Signed<ClaimBody>>,
+    /// What this host stated as a witness, by claimant and name.
+    statements: BTreeMap<(HostKey, ClaimName), Signed<StatementBody>>,
 }
 
 /// The own state in the form in which it is saved.
@@ -27,9 +33,12 @@ pub struct SavedOwn {
     since: u64,
     last_stamp: u64,
     last_renewal: Option<Now>,
-    minted_alone: bool,
+    /// The host record before the last: the last may have been saved and never sent.
+    record_before: u64,
+    minted_alone: Vec<ClaimName>,
     record: Option<Vec<u8>>,
     claims: Vec<Vec<u8>>,
+    statements: Vec<Vec<u8>>,
 }
 
 impl OwnState {
@@ -53,6 +62,11 @@ impl OwnState {
         self.last_renewal
     }
 
+    /// The `seq` of the host record before the last.
+    pub(super) fn record_before(&self) -> u64 {
+        self.record_before
+    }
+
     /// The largest `seq` used or seen.
     pub fn seq(&self) -> u64 {
         self.seq
@@ -68,9 +82,19 @@ impl OwnState {
         self.since
     }
 
-    /// Whether claims were minted before this host had ever synchronised with a peer.
+    /// Whether claims were minted before this host's clock had been held against a peer's.
     pub fn minted_alone(&self) -> bool {
-        self.minted_alone
+        !self.minted_alone.is_empty()
+    }
+
+    /// What this host stated as a witness.
+    pub fn statements(&self) -> impl Iterator<Item = &Signed<StatementBody>> {
+        self.statements.values()
+    }
+
+    /// What this host stated as a witness about one host's claim on one name.
+    pub fn statement(&self, host: &HostKey, name: &ClaimName) -> Option<&Signed<StatementBody>> {
+        self.statements.get(&(*host, name.clone()))
     }
 
     /// The form in which it is saved.
@@ -80,9 +104,11 @@ impl OwnState {
             since: self.since,
             last_stamp: self.last_stamp,
             last_renewal: self.last_renewal,
-            minted_alone: self.minted_alone,
+            record_before: self.record_before,
+            minted_alone: self.minted_alone.iter().cloned().collect(),
             record: self.record.as_ref().map(Signed::encode),
             claims: self.claims.values().map(Signed::encode).collect(),
+            statements: self.statements.values().map(Signed::encode).collect(),
         }
     }
 
@@ -95,14 +121,20 @@ impl OwnState {
             let claim = Signed::<ClaimBody>::decode_trusted(bytes)?;
             Ok((claim.name.clone(), claim))
         });
+        let statements = saved.statements.iter().map(|bytes| {
+            let statement = Signed::<StatementBody>::decode_trusted(bytes)?;
+            Ok(((statement.host, statement.name.clone()), statement))
+        });
         Ok(Self {
             seq: saved.seq,
             since: saved.since,
             last_stamp: saved.last_stamp,
             last_renewal: saved.last_renewal,
-            minted_alone: saved.minted_alone,
+            record_before: saved.record_before,
+            minted_alone: saved.minted_alone.into_iter().collect(),
             record: saved.record.as_deref().map(Signed::decode_trusted).transpose()?,
             claims: claims.collect::<Result<_, _>>()?,
+            statements: statements.collect::<Result<_, _>>()?,
         })
     }
 
@@ -119,11 +151,30 @@ impl OwnState {
         self.last_stamp = self.last_stamp.max(stamp);
     }
 
-    pub(super) fn set_minted_alone(&mut self, alone: bool) {
-        self.minted_alone = alone;
+    pub(super) fn add_minted_alone(&mut self, name: ClaimName) {
+        self.minted_alone.insert(name);
+    }
+
+    pub(super) fn take_minted_alone(&mut self) -> BTreeSet<ClaimName> {
+        std::mem::take(&mut self.minted_alone)
+    }
+
+    /// The last renewal never left this machine.
+    pub(super) fn take_renewal_back(&mut self, before: Option<Now>) {
+        self.last_renewal = before;
+    }
+
+    /// Keeps a statement if it is newer than what is known.
+    pub(super) fn set_statement(&mut self, statement: Signed<StatementBody>) {
+        self.see_seq(statement.seq);
+        let key = (statement.host, statement.name.clone());
+        if self.statements.get(&key).is_none_or(|have| have.seq < statement.seq) {
+            self.statements.insert(key, statement);
+        }
     }
 
     pub(super) fn set_record(&mut self, record: Signed<HostBody>, at: Now) {
+        self.record_before = self.record.as_ref().map_or(0, |record| record.seq);
         self.record = Some(record);
         self.last_renewal = Some(at);
     }
@@ -133,9 +184,11 @@ impl OwnState {
         self.see_stamp(since);
     }
 
+    /// Takes note of a host record that this very host signed, and has forgotten. Its `since` stands: what it made void once
+    /// must not come back.
     pub(super) fn see_record(&mut self, record: &HostBody) {
         self.see_seq(record.seq);
-        self.see_stamp(record.since);
+        self.set_since(self.since.max(record.since));
     }
 
     pub(super) fn set_claim(&mut self, claim: Signed<ClaimBody>) {

@@ -30,6 +30,7 @@ pub enum Via {
 impl Node {
     /// Takes in verified records.
     pub fn receive(&mut self, now: Now, records: Vec<AgedRecord>, via: Via) {
+        self.gives_up_if_broken(now);
         let mut new = Vec::new();
         for AgedRecord { record, age } in records {
             let own = record.host() == Some(self.me);
@@ -44,7 +45,13 @@ impl Node {
                 Via::Carrier { alive: false } if matches!(record, Record::Host(_)) => continue,
                 Via::Carrier { alive: false } => Age::NEW,
             };
-            if self.take(now, &record, age) && via == Via::Push {
+            let missed = via != Via::Sync && self.is_back(&record);
+            let news = self.take(now, &record, age);
+            if news && (missed || (via != Via::Push && via != Via::Sync && matches!(record, Record::Host(_))))
+            {
+                self.synchronise_soon(now);
+            }
+            if news && via == Via::Push {
                 new.push(AgedRecord { record, age });
             }
         }
@@ -56,15 +63,20 @@ impl Node {
 
     /// Takes in a peer's digest. Returns the messages to send back to that peer.
     pub fn receive_digest(&mut self, now: Now, digest: Digest, reply: bool) -> Vec<Message> {
-        let comparison = self.store.compare(now, &self.me, &digest);
+        self.gives_up_if_broken(now);
+        let comparison = self.store.compare(now, &digest);
+        let same_settings = self.store.settings_stamp() == digest.settings;
         for (host, seq, age) in comparison.ages {
-            if host != self.me {
+            // What has expired by other settings is nobody's word here.
+            if host != self.me && (same_settings || age != Age::Expired) {
                 self.store.raise_age(now, &host, seq, age);
             }
         }
         let me = NodeId::from(self.me);
-        if let Some(own) = digest.hosts.iter().find(|entry| entry.host == me) {
-            self.own_age_from_outside(own.seq, own.age);
+        if let Some(own) = digest.hosts.iter().find(|entry| entry.host == me)
+            && same_settings
+        {
+            self.own_age_from_outside(now, own.seq, own.age);
         }
         let mut records: Vec<AgedRecord> = Vec::new();
         if comparison.peer_lacks_settings {
@@ -73,32 +85,54 @@ impl Node {
             );
         }
         for (host, everything) in comparison.peer_lacks {
-            // A host that is joining says nothing of itself yet.
-            if host != self.me || self.phase == Phase::Running {
+            // A host that is joining says nothing of itself yet, nor one that cannot save what it would say.
+            if host != self.me || (self.phase == Phase::Running && !self.unsaved) {
                 records.extend(self.store.records_of(now, &host, everything));
             }
         }
         let mut messages = Message::records(false, records);
         if reply {
-            self.wanted = Some(digest);
+            self.wanted = (digest.settings.0 > 0).then_some(digest);
             self.check_synchronised(now);
         } else {
-            messages.push(Message::Digest { reply: true, digest: self.store.digest(now) });
+            messages.push(Message::Digest { reply: true, digest: self.own_digest(now) });
         }
         messages
     }
 
     /// The digest to send on [`Effect::Synchronise`].
     pub fn digest(&self, now: Now) -> Message {
-        Message::Digest { reply: false, digest: self.store.digest(now) }
+        Message::Digest { reply: false, digest: self.own_digest(now) }
+    }
+
+    fn own_digest(&self, now: Now) -> Digest {
+        let mut digest = self.store.digest(now);
+        let me = NodeId::from(self.me);
+        if self.unsaved {
+            digest.hosts.retain(|entry| entry.host != me);
+        } else if self.phase != Phase::Running
+            && let Some(own) = digest.hosts.iter_mut().find(|entry| entry.host == me)
+        {
+            // Whether this host was away for too long is not settled before it has joined: it may not know the TTL in force.
+            own.age = Age::NEW;
+        }
+        digest
     }
 
     fn check_synchronised(&mut self, now: Now) {
-        let Some(wanted) = &self.wanted else { return };
+        let Some(wanted) = &mut self.wanted else { return };
+        self.store.strike_out(now, &self.me, wanted);
         // A peer that knows no settings knows nothing that this node could be up to date with.
-        if wanted.settings.0 > 0 && !self.store.compare(now, &self.me, wanted).lacking {
+        if wanted.is_struck_out() && self.settings().is_some() {
             self.synchronised(now);
         }
+    }
+
+    /// Whether a host record shows that its host was away, or is new here: then more than this record was missed.
+    fn is_back(&self, record: &Record) -> bool {
+        let Record::Host(record) = record else { return false };
+        let entry = self.store.host(&record.host);
+        entry.is_none_or(|entry| entry.is_expired() || entry.record().is_none() && entry.claim_count() == 0)
     }
 
     /// Merges a record of somebody else. Returns whether it was news.
@@ -108,8 +142,10 @@ impl Node {
             self.take_settings(now, settings.clone());
             return false;
         }
-        if let Record::Host(host) = record {
-            self.watch_clock(now, host, age);
+        match record {
+            Record::Host(host) => self.watch_clock(now, host, age),
+            Record::Statement(statement) => self.statement_from_outside(now, statement),
+            _ => {}
         }
         let seq_before = record.host().and_then(|host| Some(self.store.host(&host)?.record()?.seq));
         match self.store.merge(now, record.clone(), age) {

@@ -9,32 +9,52 @@ use crate::time::{Age, Now, renewal_interval_ms};
 
 /// An epoch further ahead of mesh time than this gives no precedence over newcomers: otherwise one absurd epoch could push
 /// the stamps of everybody who claims that name to the end of the range. Fifty years, in milliseconds.
-const MAX_LEAD_MS: u64 = 50 * 366 * 86_400_000;
+pub(super) const MAX_LEAD_MS: u64 = 50 * 366 * 86_400_000;
 
 impl Node {
     pub(super) fn tick_running(&mut self, now: Now) {
-        let Some(ttl) = self.store.claim_ttl_ms() else { return };
-        if let Some(why) = self.broken_by(now, ttl) {
-            self.peer_said_expired = why == BrokenBy::Peer;
-            self.rejoin(now);
-        } else if now.boot_ms >= self.next_renewal_boot_ms {
+        if !self.gives_up_if_broken(now) && now.boot_ms >= self.next_renewal_boot_ms {
             self.reconcile(now);
+            self.ask_for_missed_renewals(now);
         }
+    }
+
+    /// Before a name is given away because nothing was heard of its holder, a peer is asked: the renewals may only have got lost.
+    fn ask_for_missed_renewals(&mut self, now: Now) {
+        let Some(ttl) = self.store.lease_ttl_ms(now) else { return };
+        let missed = self.store.hosts().any(|(host, entry)| {
+            *host != self.me
+                && matches!(entry.age(now), Age::Fresh(age_ms) if age_ms / 9 >= ttl / 20 && age_ms < ttl)
+        });
+        if missed {
+            self.synchronise_soon(now);
+        }
+    }
+
+    /// A running host whose claims are broken joins again before it signs anything more. To be asked before anything else is
+    /// done with what comes in: whatever came first after a suspension could otherwise renew what others have given away.
+    pub(super) fn gives_up_if_broken(&mut self, now: Now) -> bool {
+        // While nothing can be saved, nothing is announced either, and each attempt looks anew.
+        let retrying = self.unsaved && now.boot_ms < self.next_renewal_boot_ms;
+        let Some(ttl) = self.store.claim_ttl_ms().filter(|_| self.phase == Phase::Running && !retrying)
+        else {
+            return false;
+        };
+        let Some(why) = self.broken_by(now, ttl) else { return false };
+        self.peer_said_expired = why == BrokenBy::Peer;
+        self.rejoin(now);
+        true
     }
 
     /// Brings the own claims into line with the configuration, and signs a new host record, which renews every claim.
     pub(super) fn reconcile(&mut self, now: Now) {
-        self.reconcile_with(now, |_| {});
-    }
-
-    /// The same; `before_saving` sees the node when all is minted and nothing is saved yet.
-    pub(super) fn reconcile_with(&mut self, now: Now, before_saving: impl FnOnce(&mut Self)) {
         let mut changed = Vec::new();
         for (name, addresses) in self.config.names.clone() {
             let have = self.own.claim(&name).map(|claim| (**claim).clone());
             let unsettled = self.unsettled.remove(&name).is_some();
             let unbroken =
                 have.filter(|claim| claim.state == ClaimState::Held && claim.epoch >= self.own.since());
+            let unbroken = unbroken.filter(|claim| !self.is_voided(claim));
             let epoch = match unbroken {
                 Some(claim)
                     if !unsettled && claim.addresses == addresses && claim.name.as_str() == name.as_str() =>
@@ -42,7 +62,12 @@ impl Node {
                     continue;
                 }
                 Some(claim) => claim.epoch,
-                None => self.mint(now, self.store.largest_epoch(&name)),
+                None => {
+                    if !self.clock_compared {
+                        self.own.add_minted_alone(name.clone());
+                    }
+                    self.mint(now, self.store.largest_epoch(&name))
+                }
             };
             changed.push(ClaimBody {
                 host: self.me,
@@ -62,13 +87,19 @@ impl Node {
             self.store.merge(now, Record::Claim(claim.clone()), Age::NEW);
             records.push(Record::Claim(claim));
         }
-        before_saving(self);
         self.announce(now, records);
     }
 
     /// Signs a new host record.
     pub(super) fn renew(&mut self, now: Now) {
         self.announce(now, Vec::new());
+    }
+
+    /// To be called before anything is changed that a save may fail to keep.
+    pub(super) fn note_renewal_before_saving(&mut self) {
+        if !self.effects.contains(&Effect::SaveOwn) {
+            self.renewal_before = (self.own.last_renewal(), self.renewed_in_this_run);
+        }
     }
 
     /// A stamp above mesh time or what is `known`, and above every stamp this host ever used.
@@ -119,6 +150,11 @@ impl Node {
         }
         if std::mem::take(&mut self.announce_all) {
             changed = self.own.claims().cloned().map(Record::Claim).collect();
+            // The store has forgotten them if this host was away for long.
+            for claim in &changed {
+                self.store.merge(now, claim.clone(), Age::NEW);
+            }
+            changed.extend(self.own.statements().cloned().map(Record::Statement));
             changed.extend(
                 self.store.host(&self.me).and_then(|e| e.certificate()).cloned().map(Record::Certificate),
             );
@@ -133,8 +169,10 @@ impl Node {
             seq: self.own.next_seq(),
         };
         let record = Signed::sign(&self.network, &self.key, record);
+        self.note_renewal_before_saving();
         self.own.set_record(record.clone(), now);
         self.renewed_in_this_run = true;
+        self.unsaved = false;
         self.store.merge(now, Record::Host(record.clone()), Age::NEW);
         self.next_renewal_boot_ms = now.boot_ms + renewal_interval_ms(ttl);
         // The claims go first: a host record that outruns them would let peers count the host without its names.

@@ -21,16 +21,23 @@ impl Node {
     }
 
     /// Computes the view anew if records, ages or time may have changed it. Returns whether it changed.
+    ///
+    /// What a witness states about the claims it sees is signed here, and is among the effects.
     pub fn refresh_view(&mut self, now: Now) -> bool {
+        let changed = self.compute_view(now);
+        // Its own statements move claims from one list to another; nothing more is to be stated then.
+        if self.witness(now) { self.compute_view(now) || changed } else { changed }
+    }
+
+    fn compute_view(&mut self, now: Now) -> bool {
         let current = self.viewed_revision == Some(self.store.revision());
-        if current && now.boot_ms < self.viewed_until_boot_ms {
+        let lease_end = self.store.next_lease_end_boot_ms().unwrap_or(u64::MAX);
+        if current && now.boot_ms < self.viewed_until_boot_ms.min(lease_end) {
             return false;
         }
         self.viewed_revision = Some(self.store.revision());
         let certified = self.settings().is_some_and(|settings| settings.admission == Admission::Certified);
-        let lease_end = self.store.next_lease_end_boot_ms().unwrap_or(u64::MAX);
-        self.viewed_until_boot_ms =
-            if certified { lease_end.min(now.boot_ms + CERTIFICATES_EVERY_MS) } else { lease_end };
+        self.viewed_until_boot_ms = if certified { now.boot_ms + CERTIFICATES_EVERY_MS } else { u64::MAX };
         let view = View::of(&self.store, now, self.clock.at(now));
         if view == self.view {
             return false;

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use borsh::{BorshDeserialize, BorshSerialize};
 use sha2::{Digest as _, Sha256};
 
-use super::Store;
+use super::{HostEntry, Store};
 use crate::keys::{HostKey, NodeId};
 use crate::time::{Age, Now};
 
-/// One host in a digest: 33 bytes.
+/// One host in a digest: at most 37 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct DigestEntry {
     /// Whose.
@@ -18,6 +18,8 @@ pub struct DigestEntry {
     pub seq: u64,
     /// Its age.
     pub age: Age,
+    /// Of the host record: two nodes may have been given different ones with one `seq`.
+    pub record_hash: u32,
     /// Equal on two nodes that have the same claims, certificate and statements of this host; 0 for an expired host.
     pub fingerprint: u64,
 }
@@ -36,10 +38,8 @@ pub struct Digest {
 pub struct Comparison {
     /// Hosts of which the peer lacks something, and whether it lacks more than the host record.
     pub peer_lacks: Vec<(HostKey, bool)>,
-    /// Whether the peer lacks the settings.
+    /// Whether the peer lacks the settings, or has others of the same revision.
     pub peer_lacks_settings: bool,
-    /// Whether this node lacks something that the peer has.
-    pub lacking: bool,
     /// Ages that the peer reports for a `seq` that this node has too.
     pub ages: Vec<(HostKey, u64, Age)>,
 }
@@ -47,29 +47,22 @@ pub struct Comparison {
 impl Store {
     /// The digest of this store.
     pub fn digest(&self, now: Now) -> Digest {
-        let ttl = self.claim_ttl_ms();
-        let hosts = self.hosts.iter().filter_map(|(host, entry)| {
-            let record = entry.record()?;
-            let age = ttl.map_or(entry.age(now), |ttl| entry.age(now).under(ttl));
-            let fingerprint = if age == Age::Expired { 0 } else { entry.fingerprint() };
-            Some(DigestEntry { host: NodeId::from(*host), seq: record.seq, age, fingerprint })
-        });
+        let hosts = self.hosts.values().filter_map(|entry| self.digest_entry(now, entry));
         Digest { settings: self.settings_stamp(), hosts: hosts.collect() }
     }
 
-    /// Compares a peer's digest with this store. `own` is the node's own host, about which nobody else knows better.
-    pub fn compare(&self, now: Now, own: &HostKey, peer: &Digest) -> Comparison {
-        let ours = self.digest(now);
-        let mut theirs: BTreeMap<NodeId, &DigestEntry> =
+    /// Compares a peer's digest with this store.
+    pub fn compare(&self, now: Now, peer: &Digest) -> Comparison {
+        let theirs: BTreeMap<NodeId, &DigestEntry> =
             peer.hosts.iter().map(|entry| (entry.host, entry)).collect();
+        let settings = self.settings_stamp();
         let mut comparison = Comparison {
-            peer_lacks_settings: ours.settings > peer.settings,
-            lacking: ours.settings < peer.settings,
+            peer_lacks_settings: settings.0 >= peer.settings.0 && settings != peer.settings,
             ..Comparison::default()
         };
-        let known = self.hosts.iter().filter(|(_, entry)| entry.record().is_some());
-        for ((host, _), our) in known.zip(&ours.hosts) {
-            let Some(their) = theirs.remove(&our.host) else {
+        for (host, entry) in &self.hosts {
+            let Some(our) = self.digest_entry(now, entry) else { continue };
+            let Some(their) = theirs.get(&our.host) else {
                 comparison.peer_lacks.push((*host, true));
                 continue;
             };
@@ -77,24 +70,66 @@ impl Store {
                 comparison.ages.push((*host, their.seq, their.age));
             }
             let unlike = their.fingerprint != our.fingerprint;
-            // Where one side counts the host as expired, claims are nobody's lack: ages are settled first.
-            let both_fresh = their.age != Age::Expired && our.age != Age::Expired;
-            if our.seq > their.seq || (our.seq == their.seq && unlike && both_fresh) {
+            if our.seq > their.seq || (our.seq == their.seq && our.is_unlike(their)) {
                 comparison.peer_lacks.push((*host, unlike));
             }
-            if host != own && (their.seq > our.seq || (their.seq == our.seq && unlike && both_fresh)) {
-                comparison.lacking = true;
-            }
         }
-        comparison.lacking |= theirs.keys().any(|host| *host != NodeId::from(*own));
         comparison
     }
 
-    fn settings_stamp(&self) -> (u64, u64) {
-        let Some(settings) = self.settings() else { return (0, 0) };
-        let hash: [u8; 32] = Sha256::digest(settings.encode()).into();
-        let mut first = [0; 8];
-        first.copy_from_slice(&hash[..8]);
-        (settings.revision, u64::from_le_bytes(first))
+    /// Takes out of a peer's digest what this store has. What remains is lacking here. Nobody knows the claims of `own`, this
+    /// node's host, better than itself; but a newer record of it, or one where it knows of none, is lacking too.
+    pub fn strike_out(&self, now: Now, own: &HostKey, peer: &mut Digest) {
+        let own = NodeId::from(*own);
+        peer.hosts.retain(|their| {
+            let ours = self.ids.get(&their.host).and_then(|host| self.hosts.get(host));
+            let Some(our) = ours.and_then(|entry| self.digest_entry(now, entry)) else { return true };
+            their.seq > our.seq || (their.seq == our.seq && their.host != own && our.is_unlike(their))
+        });
+        let settings = self.settings_stamp();
+        if settings == peer.settings || settings.0 > peer.settings.0 {
+            peer.settings = (0, 0);
+        }
     }
+
+    /// The settings' revision and hash, as in a digest.
+    pub fn settings_stamp(&self) -> (u64, u64) {
+        self.settings_stamp
+    }
+
+    fn digest_entry(&self, now: Now, entry: &HostEntry) -> Option<DigestEntry> {
+        let record = entry.record()?;
+        let age = self.judging_ttl_ms(now).map_or(entry.age(now), |ttl| entry.age(now).under(ttl));
+        let fingerprint = if age == Age::Expired { 0 } else { entry.fingerprint() };
+        Some(DigestEntry {
+            host: entry.id(),
+            seq: record.seq,
+            age,
+            record_hash: entry.record_hash(),
+            fingerprint,
+        })
+    }
+}
+
+impl Digest {
+    /// Whether nothing remains after [`Store::strike_out`].
+    pub fn is_struck_out(&self) -> bool {
+        self.hosts.is_empty() && self.settings == (0, 0)
+    }
+}
+
+impl DigestEntry {
+    /// Whether two entries of one `seq` differ in more than age. Where one side counts the host as expired, claims are
+    /// nobody's lack: ages are settled first.
+    fn is_unlike(&self, other: &Self) -> bool {
+        let both_fresh = self.age != Age::Expired && other.age != Age::Expired;
+        self.record_hash != other.record_hash || (self.fingerprint != other.fingerprint && both_fresh)
+    }
+}
+
+pub(super) fn settings_stamp(revision: u64, encoded: &[u8]) -> (u64, u64) {
+    let hash: [u8; 32] = Sha256::digest(encoded).into();
+    let mut first = [0; 8];
+    first.copy_from_slice(&hash[..8]);
+    (revision, u64::from_le_bytes(first))
 }

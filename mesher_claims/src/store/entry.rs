@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sha2::{Digest as _, Sha256};
 
 use super::{AgedRecord, MAX_NAMES_PER_HOST, Merged};
-use crate::keys::HostKey;
+use crate::keys::{HostKey, NodeId};
 use crate::names::ClaimName;
 use crate::record::{Body, CertificateBody, ClaimBody, HostBody, Record, Refusal, Signed, StatementBody};
 use crate::time::{Age, Now};
@@ -13,11 +13,15 @@ use crate::time::{Age, Now};
 /// All that is known of one host.
 #[derive(Debug, Clone)]
 pub struct HostEntry {
+    id: NodeId,
     record: Option<Signed<HostBody>>,
+    record_hash: u32,
     /// When the record's `seq` was first had by anyone, on this machine's CLOCK_BOOTTIME; before this boot it is negative.
     born_boot_ms: i64,
     /// Sticky: set when the age reached the TTL, cleared only by a higher `seq`.
     expired: bool,
+    /// Its lease is over as far as this node can tell, which has not joined yet and may know an old TTL: not for good.
+    over: bool,
     claims: BTreeMap<ClaimName, Signed<ClaimBody>>,
     certificate: Option<Signed<CertificateBody>>,
     statements: BTreeMap<(HostKey, ClaimName), Signed<StatementBody>>,
@@ -26,11 +30,14 @@ pub struct HostEntry {
 }
 
 impl HostEntry {
-    pub(super) fn new(now: Now) -> Self {
+    pub(super) fn new(now: Now, host: HostKey) -> Self {
         Self {
+            id: NodeId::from(host),
             record: None,
+            record_hash: 0,
             born_boot_ms: now.boot_ms.cast_signed(),
             expired: false,
+            over: false,
             claims: BTreeMap::new(),
             certificate: None,
             statements: BTreeMap::new(),
@@ -94,6 +101,14 @@ impl HostEntry {
         self.expired
     }
 
+    pub(super) fn id(&self) -> NodeId {
+        self.id
+    }
+
+    pub(super) fn record_hash(&self) -> u32 {
+        self.record_hash
+    }
+
     pub(super) fn fingerprint(&self) -> u64 {
         if self.expired { 0 } else { self.fingerprint }
     }
@@ -113,15 +128,16 @@ impl HostEntry {
         record: Signed<HostBody>,
         age: Age,
         ttl: Option<u64>,
+        judges: bool,
     ) -> Merged {
         let order = self.record.as_ref().map(|have| record.seq.cmp(&have.seq));
         match order {
             Some(std::cmp::Ordering::Less) => Merged::Known,
             Some(std::cmp::Ordering::Equal) => {
-                let raised = self.raise_age(now, age, ttl);
+                let raised = self.raise_age(now, age, ttl, judges);
                 let greater = self.record.as_ref().is_some_and(|have| record.canonical_order(have).is_gt());
                 if greater {
-                    self.record = Some(record);
+                    self.set_record(record);
                 }
                 if raised || greater { Merged::New } else { Merged::Known }
             }
@@ -131,10 +147,11 @@ impl HostEntry {
                         && have.since == record.since
                         && have.label == record.label
                 });
-                let was_over = self.expired;
-                self.record = Some(record);
-                self.set_age(now, age, ttl);
-                if alike && self.expired == was_over { Merged::Renewed } else { Merged::New }
+                let was_leased = ttl.is_some_and(|ttl| self.is_leased(now, ttl));
+                self.set_record(record);
+                self.set_age(now, age, ttl, judges);
+                let leased = ttl.is_some_and(|ttl| self.is_leased(now, ttl));
+                if alike && leased == was_leased { Merged::Renewed } else { Merged::New }
             }
         }
     }
@@ -187,32 +204,52 @@ impl HostEntry {
         Merged::New
     }
 
-    /// For an equal `seq` the larger age wins.
-    pub(super) fn raise_age(&mut self, now: Now, age: Age, ttl: Option<u64>) -> bool {
+    /// For an equal `seq` the larger age wins. Returns whether the lease ended by it.
+    pub(super) fn raise_age(&mut self, now: Now, age: Age, ttl: Option<u64>, judges: bool) -> bool {
         if age <= self.age(now) {
             return false;
         }
-        let was = self.expired;
-        self.set_age(now, age, ttl);
-        self.expired != was
+        let was_leased = ttl.is_some_and(|ttl| self.is_leased(now, ttl));
+        self.set_age(now, age, ttl, judges);
+        was_leased != ttl.is_some_and(|ttl| self.is_leased(now, ttl))
     }
 
-    fn set_age(&mut self, now: Now, age: Age, ttl: Option<u64>) {
+    fn set_record(&mut self, record: Signed<HostBody>) {
+        let bytes = hash(&record).to_le_bytes();
+        self.record_hash = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        self.record = Some(record);
+    }
+
+    fn set_age(&mut self, now: Now, age: Age, ttl: Option<u64>, judges: bool) {
         let now_ms = now.boot_ms.cast_signed();
         let ms = match age {
             Age::Fresh(ms) => ms,
             // Since when is not known; what is known is that the TTL is over.
             Age::Expired => self.age_ms(now).max(ttl.unwrap_or(0)),
         };
-        self.expired = age == Age::Expired || ttl.is_some_and(|ttl| ms >= ttl);
+        let over = ttl.is_some_and(|ttl| ms >= ttl);
+        self.expired = age == Age::Expired || (over && judges);
+        self.over = over;
         self.born_boot_ms = now_ms.saturating_sub_unsigned(ms);
     }
 
-    /// Marks the record as expired for good once its age has reached the TTL. Returns whether that is new.
-    pub(super) fn expire(&mut self, now: Now, ttl: u64) -> bool {
+    /// Marks the record as expired once its age has reached the TTL, for good if this node judges. Returns whether that is new.
+    pub(super) fn expire(&mut self, now: Now, ttl: u64, judges: bool) -> bool {
         let over = self.record.is_some() && !self.expired && self.age_ms(now) >= ttl;
-        self.expired |= over;
-        over
+        let new = over && !self.over;
+        self.over = over;
+        self.expired |= over && judges;
+        new
+    }
+
+    /// Another TTL counts: what only this node took for over is looked at again.
+    pub(super) fn look_again(&mut self) {
+        self.over = false;
+    }
+
+    /// Whether its lease may still end.
+    pub(super) fn runs(&self) -> bool {
+        self.record.is_some() && !self.expired && !self.over
     }
 
     /// Drops the claims at twice the TTL. Returns how many.
@@ -248,6 +285,15 @@ impl HostEntry {
     pub(super) fn restore_age(&mut self, born_boot_ms: i64, expired: bool) {
         self.born_boot_ms = born_boot_ms;
         self.expired = expired;
+    }
+
+    /// Drops the statements. Returns whether there were any.
+    pub(super) fn drop_statements(&mut self) -> bool {
+        let any = !self.statements.is_empty();
+        for statement in std::mem::take(&mut self.statements).values() {
+            self.fingerprint = self.fingerprint.wrapping_sub(hash(statement));
+        }
+        any
     }
 
     fn remove_claim(&mut self, name: &ClaimName) {

@@ -16,7 +16,7 @@ pub use entry::HostEntry;
 pub use limits::{MAX_HOSTS, MAX_NAMES, MAX_NAMES_PER_HOST};
 pub use saved::SavedStore;
 
-use crate::keys::HostKey;
+use crate::keys::{HostKey, NodeId};
 use crate::names::ClaimName;
 use crate::record::{
     CertificateBody, ClaimBody, HostBody, Record, Refusal, SettingsBody, Signed, StatementBody,
@@ -49,7 +49,13 @@ pub enum Merged {
 #[derive(Debug, Clone, Default)]
 pub struct Store {
     hosts: BTreeMap<HostKey, HostEntry>,
+    ids: BTreeMap<NodeId, HostKey>,
     settings: Option<Signed<SettingsBody>>,
+    settings_stamp: (u64, u64),
+    /// The longer TTL of before, and until when (CLOCK_BOOTTIME, milliseconds) it still counts for leases.
+    longer_ttl: Option<(u64, u64)>,
+    /// Whether this node says of a record that it has expired for good: not before it has joined, for its settings may be old.
+    judges: bool,
     claims: usize,
     revision: u64,
 }
@@ -85,12 +91,31 @@ impl Store {
         self.settings.as_ref().map(|settings| settings.claim_ttl_ms)
     }
 
+    /// The TTL that leases are held against now. A TTL that was lowered comes into force one new TTL after this node learnt of
+    /// it: until then every host that is alive has learnt of it too, and renews at the new pace.
+    pub fn lease_ttl_ms(&self, now: Now) -> Option<u64> {
+        match self.longer_ttl {
+            Some((ttl, until_boot_ms)) if now.boot_ms < until_boot_ms => Some(ttl),
+            _ => self.claim_ttl_ms(),
+        }
+    }
+
+    /// This node has joined: from now on a record whose age reaches the TTL has expired for good.
+    pub fn judge(&mut self, judges: bool) {
+        self.judges = judges;
+    }
+
+    /// The TTL by which this node calls a record expired to others.
+    fn judging_ttl_ms(&self, now: Now) -> Option<u64> {
+        self.lease_ttl_ms(now).filter(|_| self.judges)
+    }
+
     /// Takes in a record. `age` is the age it was passed with, and matters for host records only.
     pub fn merge(&mut self, now: Now, record: Record, age: Age) -> Merged {
         let merged = match record {
             Record::Host(record) => self.merge_host(now, record, age),
             Record::Claim(record) => self.merge_claim(now, record),
-            Record::Settings(record) => self.merge_settings(record),
+            Record::Settings(record) => self.merge_settings(now, record),
             Record::Certificate(record) => self.merge_certificate(now, record),
             Record::Statement(record) => self.merge_statement(now, record),
         };
@@ -102,12 +127,12 @@ impl Store {
 
     /// Raises the age of a host's record, when somebody knew this very `seq` for longer. Returns whether it had an effect.
     pub fn raise_age(&mut self, now: Now, host: &HostKey, seq: u64, age: Age) -> bool {
-        let ttl = self.claim_ttl_ms();
+        let (ttl, judges) = (self.lease_ttl_ms(now), self.judges);
         let Some(entry) = self.hosts.get_mut(host) else { return false };
         if entry.record().is_none_or(|record| record.seq != seq) {
             return false;
         }
-        let raised = entry.raise_age(now, age, ttl);
+        let raised = entry.raise_age(now, age, ttl, judges);
         self.revision += u64::from(raised);
         raised
     }
@@ -115,10 +140,14 @@ impl Store {
     /// Marks what has come to its end: expired records for good, and at twice the TTL a host's claims are dropped.
     /// Returns the hosts that have just expired.
     pub fn expire(&mut self, now: Now) -> Vec<HostKey> {
-        let Some(ttl) = self.claim_ttl_ms() else { return Vec::new() };
+        let Some(ttl) = self.lease_ttl_ms(now) else { return Vec::new() };
+        if self.longer_ttl.is_some_and(|(_, until)| now.boot_ms >= until) {
+            self.longer_ttl = None;
+            self.revision += 1;
+        }
         let mut expired = Vec::new();
         for (host, entry) in &mut self.hosts {
-            if entry.expire(now, ttl) {
+            if entry.expire(now, ttl, self.judges) {
                 expired.push(*host);
                 self.revision += 1;
             }
@@ -127,17 +156,21 @@ impl Store {
         // Entries that never had a host record hold nothing worth keeping.
         self.hosts.retain(|_, entry| {
             let keep = entry.record().is_some() || entry.age_ms(now) < 2 * ttl;
-            self.claims -= if keep { 0 } else { entry.claim_count() };
+            if !keep {
+                self.claims -= entry.claim_count();
+                self.ids.remove(&entry.id());
+            }
             keep
         });
         expired
     }
 
-    /// When the next lease ends, on CLOCK_BOOTTIME in milliseconds.
+    /// When the next lease ends, or the TTL that leases are held against changes, on CLOCK_BOOTTIME in milliseconds.
     pub fn next_lease_end_boot_ms(&self) -> Option<u64> {
-        let ttl = self.claim_ttl_ms()?;
-        let running = self.hosts.values().filter(|entry| entry.record().is_some() && !entry.is_expired());
-        running.map(|entry| entry.lease_end_boot_ms(ttl)).min()
+        let ttl = self.longer_ttl.map(|(ttl, _)| ttl).or(self.claim_ttl_ms())?;
+        let running = self.hosts.values().filter(|entry| entry.runs());
+        let lease = running.map(|entry| entry.lease_end_boot_ms(ttl)).min();
+        lease.into_iter().chain(self.longer_ttl.map(|(_, until)| until)).min()
     }
 
     /// The largest epoch any host ever claimed `name` with, as far as this node knows.
@@ -147,25 +180,25 @@ impl Store {
 
     /// The largest witness's time known for `name`.
     pub fn largest_witness_time(&self, name: &ClaimName) -> Option<u64> {
-        self.hosts
-            .values()
-            .flat_map(|entry| entry.statements())
-            .filter(|s| s.name == *name)
-            .map(|s| s.at)
-            .max()
+        let settings = self.settings()?;
+        let witnesses = settings.witnesses.iter().chain(&settings.former_witnesses);
+        let witnesses: Vec<&HostEntry> = witnesses.filter_map(|witness| self.hosts.get(witness)).collect();
+        let claimants = self.hosts.iter().filter(|(_, entry)| entry.claim(name).is_some());
+        let stated = claimants.flat_map(|(host, _)| witnesses.iter().filter_map(|w| w.statement(host, name)));
+        stated.map(|statement| statement.at).max()
     }
 
     /// What to send of a host to a peer that lacks it: everything, or only the host record and its age.
     pub fn records_of(&self, now: Now, host: &HostKey, everything: bool) -> Vec<AgedRecord> {
         let Some(entry) = self.hosts.get(host) else { return Vec::new() };
-        entry.records(now, self.claim_ttl_ms(), everything)
+        entry.records(now, self.judging_ttl_ms(now), everything)
     }
 
     fn merge_host(&mut self, now: Now, record: Signed<HostBody>, age: Age) -> Merged {
-        let ttl = self.claim_ttl_ms();
+        let (ttl, judges) = (self.lease_ttl_ms(now), self.judges);
         let host = record.host;
         match self.entry(now, host) {
-            Ok(entry) => entry.merge_host(now, record, age, ttl),
+            Ok(entry) => entry.merge_host(now, record, age, ttl, judges),
             Err(refusal) => Merged::Refused(refusal),
         }
     }
@@ -186,15 +219,28 @@ impl Store {
         merged
     }
 
-    fn merge_settings(&mut self, record: Signed<SettingsBody>) -> Merged {
+    fn merge_settings(&mut self, now: Now, record: Signed<SettingsBody>) -> Merged {
         let newer = self.settings.as_ref().is_none_or(|have| {
             record.revision.cmp(&have.revision).then_with(|| record.canonical_order(have)).is_gt()
         });
         if !newer {
             return Merged::Known;
         }
-        self.settings = Some(record);
+        let before = self.lease_ttl_ms(now).filter(|ttl| *ttl > record.claim_ttl_ms);
+        self.longer_ttl = before.map(|ttl| (ttl, now.boot_ms.saturating_add(record.claim_ttl_ms)));
+        self.set_settings(record);
         Merged::New
+    }
+
+    fn set_settings(&mut self, record: Signed<SettingsBody>) {
+        self.settings_stamp = digest::settings_stamp(record.revision, &record.encode());
+        for (host, entry) in &mut self.hosts {
+            entry.look_again();
+            if !is_witness(&record, host) {
+                entry.drop_statements();
+            }
+        }
+        self.settings = Some(record);
     }
 
     fn merge_certificate(&mut self, now: Now, record: Signed<CertificateBody>) -> Merged {
@@ -205,6 +251,11 @@ impl Store {
     }
 
     fn merge_statement(&mut self, now: Now, record: Signed<StatementBody>) -> Merged {
+        // Whose statements nobody asks for could fill the memory with them. If settings name it later, a synchronisation
+        // brings them again.
+        if self.settings().is_none_or(|settings| !is_witness(settings, &record.witness)) {
+            return Merged::Known;
+        }
         match self.entry(now, record.witness) {
             Ok(entry) => entry.merge_statement(record),
             Err(refusal) => Merged::Refused(refusal),
@@ -221,8 +272,18 @@ impl Store {
             };
             if let Some(entry) = self.hosts.remove(&oldest) {
                 self.claims -= entry.claim_count();
+                self.ids.remove(&entry.id());
             }
         }
-        Ok(self.hosts.entry(host).or_insert_with(|| HostEntry::new(now)))
+        let ids = &mut self.ids;
+        Ok(self.hosts.entry(host).or_insert_with(|| {
+            let entry = HostEntry::new(now, host);
+            ids.insert(entry.id(), host);
+            entry
+        }))
     }
+}
+
+fn is_witness(settings: &SettingsBody, host: &HostKey) -> bool {
+    settings.witnesses.contains(host) || settings.former_witnesses.contains(host)
 }

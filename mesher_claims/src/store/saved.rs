@@ -41,17 +41,17 @@ impl Store {
         SavedStore { saved_at: now, settings: self.settings().map(Signed::encode), hosts: hosts.collect() }
     }
 
-    /// Makes a store of what was saved. Every age has grown by what the wall clock says has passed since, and by nothing
-    /// if it says that it went backwards.
+    /// Makes a store of what was saved. Every age has grown by what this machine's clocks say has passed since, the larger of
+    /// the two: see [`Now::passed_since`].
     ///
     /// # Errors
     /// When a record cannot be decoded; the caller sets the file aside.
     pub fn restore(saved: &SavedStore, now: Now) -> Result<Self, Refusal> {
         let mut store = Self::default();
         if let Some(bytes) = &saved.settings {
-            store.settings = Some(Signed::decode_trusted(bytes)?);
+            store.set_settings(Signed::decode_trusted(bytes)?);
         }
-        let passed_ms = now.wall_ms.saturating_sub(saved.saved_at.wall_ms);
+        let passed_ms = now.passed_since(saved.saved_at);
         for host in &saved.hosts {
             store.restore_host(host, passed_ms, now)?;
         }
@@ -63,14 +63,15 @@ impl Store {
         let certificate = saved.certificate.as_deref().map(Signed::decode_trusted).transpose()?;
         let claims = decode_all(&saved.claims)?;
         let statements = decode_all(&saved.statements)?;
-        let mut entry = HostEntry::new(now);
-        record.map(|record| entry.merge_host(now, record, Age::NEW, None));
+        let mut entry = HostEntry::new(now, saved.host);
+        record.map(|record| entry.merge_host(now, record, Age::NEW, None, false));
         certificate.map(|certificate| entry.merge_certificate(certificate));
         claims.into_iter().for_each(|claim| drop(entry.merge_claim(claim)));
         statements.into_iter().for_each(|statement| drop(entry.merge_statement(statement)));
         let age_ms = saved.age_ms.saturating_add(passed_ms);
         entry.restore_age(now.boot_ms.cast_signed().saturating_sub_unsigned(age_ms), saved.expired);
         self.claims += entry.claim_count();
+        self.ids.insert(entry.id(), saved.host);
         self.hosts.insert(saved.host, entry);
         Ok(())
     }
