@@ -60,7 +60,7 @@ fn every_custom_type_is_that_of_the_file() {
 #[test]
 fn no_name_is_used_twice() {
     let interface = interface();
-    let types = interface.custom_types().map(|t| t.name().to_owned());
+    let types = interface.custom_types().map(|t| t.name().to_string());
     let methods = interface.methods().map(|m| m.name().to_string());
     let mut names: Vec<String> =
         types.chain(methods).chain(interface.errors().map(|e| e.name().to_string())).collect();
