@@ -209,9 +209,10 @@ impl HostEntry {
         if age <= self.age(now) {
             return false;
         }
-        let was_leased = ttl.is_some_and(|ttl| self.is_leased(now, ttl));
+        // A lease that time alone has ended counts as running until a tick has marked it: the view may still show it.
+        let ran = self.runs();
         self.set_age(now, age, ttl, judges);
-        was_leased != ttl.is_some_and(|ttl| self.is_leased(now, ttl))
+        ran != self.runs()
     }
 
     fn set_record(&mut self, record: Signed<HostBody>) {
