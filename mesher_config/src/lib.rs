@@ -6,6 +6,7 @@
 //!
 //! [`secret`] reads the files that must not be open to others: the daemon and the control tool apply one rule.
 
+pub mod certificate;
 mod document;
 mod duration;
 mod parse;
@@ -14,6 +15,7 @@ mod reload;
 mod schema;
 pub mod secret;
 pub mod settings;
+mod signed_file;
 mod value;
 mod write;
 
@@ -21,6 +23,6 @@ pub use duration::{ParseDurationError, format_duration, parse_duration};
 pub use parse::parse;
 pub use problem::{LoadError, Problem, Problems};
 pub use schema::{
-    BootstrapNode, Cluster, Config, DEFAULT_CONFIG_FILE, DEFAULT_GOSSIP_INTERVAL, DEFAULT_JOIN_TIMEOUT,
-    DEFAULT_PORT, DEFAULT_SECRET_FILE, Host, LogLevel, Network, Nss, UnknownLogLevel,
+    BootstrapNode, Cluster, Config, DEFAULT_CERTIFICATE_FILE, DEFAULT_CONFIG_FILE, DEFAULT_GOSSIP_INTERVAL,
+    DEFAULT_JOIN_TIMEOUT, DEFAULT_PORT, DEFAULT_SECRET_FILE, Host, LogLevel, Network, Nss, UnknownLogLevel,
 };

@@ -8,8 +8,8 @@ use mesher_claims::names::Label;
 use crate::document::{Document, Section};
 use crate::problem::Problems;
 use crate::schema::{
-    Cluster, Config, DEFAULT_GOSSIP_INTERVAL, DEFAULT_JOIN_TIMEOUT, DEFAULT_PORT, DEFAULT_SECRET_FILE, Host,
-    LogLevel, Network, Nss,
+    Cluster, Config, DEFAULT_CERTIFICATE_FILE, DEFAULT_GOSSIP_INTERVAL, DEFAULT_JOIN_TIMEOUT, DEFAULT_PORT,
+    DEFAULT_SECRET_FILE, Host, LogLevel, Network, Nss,
 };
 use crate::value;
 
@@ -77,8 +77,11 @@ fn read_host(doc: &mut Document<'_>, mut section: Section<'_>, host_name: &str) 
     let interfaces = section.read_list(doc, "interfaces", value::interface);
     let addresses = section.read_list(doc, "addresses", value::address);
     let link_local = section.read(doc, "link_local", value::boolean).unwrap_or(false);
+    let certificate_file = section
+        .read(doc, "certificate_file", value::path)
+        .unwrap_or_else(|| PathBuf::from(DEFAULT_CERTIFICATE_FILE));
     section.finish(doc);
-    label.map(|label| Host { label, names, interfaces, addresses, link_local })
+    label.map(|label| Host { label, names, interfaces, addresses, link_local, certificate_file })
 }
 
 fn read_cluster(doc: &mut Document<'_>, mut section: Section<'_>) -> Cluster {

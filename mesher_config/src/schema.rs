@@ -15,6 +15,8 @@ use crate::{LoadError, parse};
 pub const DEFAULT_CONFIG_FILE: &str = "/etc/data-mesher/config.toml";
 /// `network.secret_file` when the file says nothing.
 pub const DEFAULT_SECRET_FILE: &str = "/etc/data-mesher/network.secret";
+/// `host.certificate_file` when the file says nothing.
+pub const DEFAULT_CERTIFICATE_FILE: &str = "/etc/data-mesher/host.cert";
 /// `cluster.port` when the file says nothing, and the port of a bootstrap node named without one.
 pub const DEFAULT_PORT: u16 = 7946;
 /// `cluster.gossip_interval` when the file says nothing.
@@ -71,6 +73,9 @@ pub struct Host {
     pub addresses: Vec<IpAddr>,
     /// `link_local`: whether link-local addresses are announced too, each with its scope. Default: no.
     pub link_local: bool,
+    /// `certificate_file`: this machine's certificate, where the network asks for one. A file that is not there is none. A
+    /// systemd credential `host.cert` counts too: of two, the one signed later.
+    pub certificate_file: PathBuf,
 }
 
 /// `[cluster]`.

@@ -19,6 +19,7 @@ impl Config {
             ("interfaces", Some(list(&self.host.interfaces))),
             ("addresses", Some(list(&self.host.addresses))),
             ("link_local", Some(Value::Boolean(self.host.link_local))),
+            ("certificate_file", Some(text(self.host.certificate_file.display()))),
         ]);
         let cluster = table([
             ("port", Some(Value::Integer(self.cluster.port.into()))),

@@ -24,6 +24,7 @@ fn only_the_id_is_needed_and_the_rest_has_the_documented_defaults() {
     assert_eq!(config.host.label.as_str(), "alpha");
     assert!(config.host.names.is_empty() && config.host.interfaces.is_empty());
     assert!(config.host.addresses.is_empty() && !config.host.link_local);
+    assert_eq!(config.host.certificate_file, Path::new("/etc/data-mesher/host.cert"));
     assert_eq!(config.cluster.port, 7946);
     assert_eq!(config.cluster.bind, None);
     assert!(config.cluster.bootstrap_nodes.is_empty());
@@ -49,6 +50,7 @@ fn every_key_is_read() {
         ["192.168.1.1", "2001:db8:1::1", "fd00::1", "127.0.0.1"]
     );
     assert!(config.host.link_local);
+    assert_eq!(config.host.certificate_file, Path::new("/etc/mesh/cert"));
     assert_eq!(config.cluster.port, 7000);
     assert_eq!(config.cluster.bind, Some("127.0.0.1".parse().unwrap()));
     let name = |name: &str, port| BootstrapNode::Name { name: name.to_owned(), port };

@@ -1,7 +1,8 @@
 //! The settings file: what is written is read back, and nothing else is.
 
 use mesher_claims::keys::SecretKey;
-use mesher_claims::record::{Admission, Record, SettingsBody, Signed};
+use mesher_claims::record::{Admission, CertificateBody, Record, SettingsBody, Signed};
+use mesher_config::certificate;
 use mesher_config::settings::{SettingsError, read, to_file_text};
 
 fn signed(key: &SecretKey) -> Record {
@@ -46,4 +47,32 @@ fn only_the_networks_own_settings_are_taken() {
         assert!(matches!(read(&path, &id), Err(SettingsError::Refused { .. })), "character {at}");
     }
     assert!(matches!(read(&dir.path().join("absent"), &id), Err(SettingsError::Read { .. })));
+}
+
+#[test]
+fn a_certificate_is_read_back_and_is_not_taken_for_settings() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, key) = (dir.path().join("host.cert"), SecretKey::from_seed(&[1; 32]));
+    let id = key.network_id();
+    let body = CertificateBody {
+        host: SecretKey::from_seed(&[3; 32]).host_key(),
+        label: "alpha".parse().unwrap(),
+        patterns: vec!["*.alpha".parse().unwrap()],
+        not_before_ms: 1,
+        not_after_ms: 2,
+        serial: 1,
+    };
+    let record = Record::Certificate(Signed::sign(&id, &key, body.clone()));
+    std::fs::write(&path, certificate::to_file_text(&record, "of alpha\nuntil 1970")).unwrap();
+    assert_eq!(*certificate::read(&path, &id).unwrap(), body);
+    assert!(matches!(read(&path, &id), Err(SettingsError::Refused { .. })));
+    let other = SecretKey::from_seed(&[2; 32]).network_id();
+    let error = certificate::read(&path, &other).unwrap_err().to_string();
+    assert!(error.contains("this is not a certificate of the network"), "{error}");
+    std::fs::write(&path, [0xff, 0xfe]).unwrap();
+    assert!(matches!(certificate::read(&path, &id), Err(SettingsError::Content { .. })));
+    assert!(matches!(
+        certificate::read(std::path::Path::new("/dev/zero"), &id),
+        Err(SettingsError::Content { .. })
+    ));
 }

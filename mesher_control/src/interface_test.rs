@@ -33,6 +33,7 @@ fn every_custom_type_is_that_of_the_file() {
     let objects = [
         Network::CUSTOM_TYPE,
         Host::CUSTOM_TYPE,
+        Certificate::CUSTOM_TYPE,
         Peer::CUSTOM_TYPE,
         Name::CUSTOM_TYPE,
         Claimant::CUSTOM_TYPE,

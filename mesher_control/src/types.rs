@@ -47,6 +47,7 @@ types! {
         claim_ttl_ms: Option<u64>,
         admission: Option<Admission>,
         witnesses: u64,
+        secrets: Vec<String>,
     }
 
     choice Admission { Open, Certified, }
@@ -55,6 +56,15 @@ types! {
         label: String,
         key: String,
         addresses: Vec<String>,
+        certificate: Option<Certificate>,
+    }
+
+    object Certificate {
+        label: String,
+        names: Vec<String>,
+        not_before_unix_ms: u64,
+        not_after_unix_ms: u64,
+        expiring: bool,
     }
 
     choice PeerState { Alive, Away, Expired, }
@@ -67,6 +77,7 @@ types! {
         last_contact_ms: Option<u64>,
         age_ms: Option<u64>,
         ahead_ms: Option<i64>,
+        secret: Option<String>,
         names: u64,
     }
 
@@ -79,6 +90,7 @@ types! {
         addresses: Vec<String>,
         waiting: u64,
         held: bool,
+        refused: Option<String>,
         source: Option<Source>,
     }
 
@@ -129,6 +141,7 @@ types! {
         log_level: String,
         network: Network,
         host: Host,
+        warnings: Vec<String>,
         peers: Vec<Peer>,
         names: Vec<Name>,
         table: Option<HostsTable>,

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use mesher_control::types::{Admission, Name, Names, Peer, PeerState, Peers, Source, State, Status};
+use mesher_control::types::{Admission, Name, Names, Network, Peer, PeerState, Peers, Source, State, Status};
 use mesher_control::{Call, Client};
 
 use crate::failure::Failure;
-use crate::output::{Mood, Output, safe, span};
+use crate::output::{Mood, Output, safe, span, time};
 
 /// `status`.
 pub(crate) fn status(out: &Output, socket: &Path) -> Result<(), Failure> {
@@ -16,7 +16,10 @@ pub(crate) fn status(out: &Output, socket: &Path) -> Result<(), Failure> {
     }
     let mut text = format!("{} {}\n", bullet(out, status.state), safe(&status.sentence));
     for (title, value) in head(&status) {
-        text += &format!("{}  {value}\n", out.paint(Mood::Faint, format_args!("{title:>8}")));
+        text += &format!("{}  {value}\n", out.paint(Mood::Faint, format_args!("{title:>11}")));
+    }
+    for warning in &status.warnings {
+        text += &format!("{}  {}\n", out.paint(Mood::Bad, format_args!("{:>11}", "warning")), safe(warning));
     }
     if !status.peers.is_empty() {
         text += &format!("\n{}\n{}\n", out.paint(Mood::Heading, "Peers"), peer_table(out, &status.peers));
@@ -68,11 +71,17 @@ fn head(status: &Status) -> Vec<(&'static str, String)> {
     } else {
         lines.push(("settings", "not known yet: waiting for a peer to pass them on".to_owned()));
     }
+    lines.push(("secret", secrets(network, &status.peers)));
     let addresses = match status.host.addresses.as_slice() {
         [] => "no address to announce".to_owned(),
         addresses => addresses.join(" "),
     };
     lines.push(("host", format!("{}: {addresses}", safe(&status.host.label))));
+    if let Some(certificate) = &status.host.certificate {
+        let names: Vec<String> = certificate.names.iter().map(|name| safe(name)).collect();
+        let (label, until) = (safe(&certificate.label), time(certificate.not_after_unix_ms));
+        lines.push(("certificate", format!("{label}, until {until}: {}", names.join(" "))));
+    }
     let table = status.table.as_ref().map_or_else(
         || "none yet".to_owned(),
         |table| format!("{}: generation {}, {} names", table.path, table.generation, table.names),
@@ -81,10 +90,27 @@ fn head(status: &Status) -> Vec<(&'static str, String)> {
     lines
 }
 
+/// Which secret seals, and how many of the peers that are there seal with another.
+fn secrets(network: &Network, peers: &[Peer]) -> String {
+    let Some(first) = network.secrets.first() else { return "none".to_owned() };
+    let others = peers.iter().filter(|peer| {
+        peer.state == PeerState::Alive && peer.secret.as_ref().is_some_and(|secret| secret != first)
+    });
+    let peers = |count| if count == 1 { "1 peer seals".to_owned() } else { format!("{count} peers seal") };
+    match (network.secrets.len(), others.count()) {
+        (1, 0) => safe(first),
+        (known, 0) => format!("{} seals, {known} open; no peer seals with another", safe(first)),
+        (known, others) => format!("{} seals, {known} open; {} with another", safe(first), peers(others)),
+    }
+}
+
 fn remarks(name: &Name) -> String {
     let mut remarks = String::new();
     if name.source == Some(Source::Runtime) {
         remarks += "  (claimed at run time)";
+    }
+    if let Some(refused) = &name.refused {
+        remarks += &format!("  not admitted: {}", safe(refused));
     }
     match name.waiting {
         0 => {}

@@ -49,6 +49,7 @@ fn name(name: &str, holder: Option<&str>, held: bool, source: Option<Source>) ->
         addresses: vec!["192.168.1.1".into()],
         waiting: 1,
         held,
+        refused: None,
         source,
     }
 }
@@ -62,6 +63,7 @@ fn peer(label: &str, state: PeerState, ahead_ms: i64) -> Peer {
         last_contact_ms: Some(412),
         age_ms: Some(1),
         ahead_ms: Some(ahead_ms),
+        secret: Some("0b0b0b0b".into()),
         names: 2,
     }
 }
@@ -80,8 +82,21 @@ fn status() -> Status {
             claim_ttl_ms: Some(86_400_000),
             admission: Some(Admission::Open),
             witnesses: 0,
+            secrets: vec!["0a0a0a0a".into(), "0b0b0b0b".into()],
         },
-        host: Host { label: "alpha".into(), key: "HOST-KEY".into(), addresses: vec!["192.168.1.1".into()] },
+        host: Host {
+            label: "alpha".into(),
+            key: "HOST-KEY".into(),
+            addresses: vec!["192.168.1.1".into()],
+            certificate: Some(Certificate {
+                label: "alpha".into(),
+                names: vec!["alpha".into(), "*.alpha".into()],
+                not_before_unix_ms: 0,
+                not_after_unix_ms: 1_795_354_224_000,
+                expiring: true,
+            }),
+        },
+        warnings: vec!["this machine's certificate expires soon".into()],
         peers: vec![peer("beta", PeerState::Alive, 0), peer("gamma\u{1b}[2J", PeerState::Away, -120_000)],
         names: vec![
             name("mercury.sol", Some("alpha"), true, Some(Source::Configuration)),
@@ -107,6 +122,9 @@ fn status_tells_everything_at_a_glance() {
         "network  THE-ID",
         "settings  domain sol, claim TTL 24 h, open to all that hold the secret, revision 3",
         "host  alpha: 192.168.1.1",
+        "secret  0a0a0a0a seals, 2 open; 1 peer seals with another",
+        "certificate  alpha, until 2026-11-22 13:30:24 UTC: alpha *.alpha",
+        "warning  this machine's certificate expires soon",
         "table  /run/data-mesher/hosts.table: generation 17, 8 names",
         "beta",
         "0.4 s ago",

@@ -102,8 +102,10 @@ fn status() -> Status {
             claim_ttl_ms: None,
             admission: None,
             witnesses: 0,
+            secrets: vec![],
         },
-        host: Host { label: "alpha".into(), key: "key".into(), addresses: vec![] },
+        host: Host { label: "alpha".into(), key: "key".into(), addresses: vec![], certificate: None },
+        warnings: vec![],
         peers: vec![],
         names: vec![],
         table: None,
@@ -118,6 +120,7 @@ fn name(number: usize) -> Name {
         addresses: vec!["2001:db8::1".into()],
         waiting: 0,
         held: true,
+        refused: None,
         source: None,
     }
 }

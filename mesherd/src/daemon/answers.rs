@@ -29,9 +29,11 @@ impl Daemon {
                 label: self.config.host.label.to_string(),
                 key: self.node.me().to_string(),
                 addresses: self.snapshot.ips().map(|ip| ip.to_string()).collect(),
+                certificate: self.certificate_answer(),
             },
+            warnings: self.warnings(),
             peers: self.peers().await,
-            names: self.names().into_iter().filter(|name| name.source.is_some()).collect(),
+            names: self.own_names(),
             table: Some(self.table()),
         }
     }
@@ -45,6 +47,27 @@ impl Daemon {
             .hosts()
             .filter(|(host, entry)| **host != self.node.me() && entry.record().is_some());
         hosts.map(|(host, entry)| self.peer(host, entry, &known)).collect()
+    }
+
+    /// The names this machine claims, those that the network's rules refuse included.
+    fn own_names(&self) -> Vec<types::Name> {
+        let own = self.config.host.names.iter().chain(&self.extra_names);
+        let unknown = Standing::default();
+        let mut names: Vec<types::Name> =
+            own.map(|name| self.name(name, self.node.view().name(name).unwrap_or(&unknown))).collect();
+        names.sort_by(|a, b| a.name.cmp(&b.name));
+        names
+    }
+
+    fn certificate_answer(&self) -> Option<types::Certificate> {
+        let certificate = self.certificate()?;
+        Some(types::Certificate {
+            label: certificate.label.to_string(),
+            names: certificate.patterns.iter().map(ToString::to_string).collect(),
+            not_before_unix_ms: certificate.not_before_ms,
+            not_after_unix_ms: certificate.not_after_ms,
+            expiring: self.is_expiring(certificate),
+        })
     }
 
     pub(super) fn names(&self) -> Vec<types::Name> {
@@ -207,6 +230,7 @@ impl Daemon {
                 Admission::Certified => types::Admission::Certified,
             }),
             witnesses: settings.map_or(0, |s| s.witnesses.len() as u64),
+            secrets: self.trust.secrets.iter().map(ToString::to_string).collect(),
         }
     }
 
@@ -240,6 +264,7 @@ impl Daemon {
                 Age::Expired => None,
             },
             ahead_ms: ahead,
+            secret: info.and_then(|info| info.key).map(|key| key.to_string()),
             names: entry.claims().filter(|claim| claim.state == ClaimState::Held).count() as u64,
         }
     }
@@ -265,6 +290,7 @@ impl Daemon {
             addresses: holder.map(addresses_of).unwrap_or_default(),
             waiting: (standing.waiting().len() + standing.unwitnessed.len()) as u64,
             held: holder.is_some_and(|holder| holder.host == me),
+            refused: source.and_then(|_| self.refusal_of(name)).map(|why| why.to_string()),
             source,
         }
     }

@@ -31,6 +31,7 @@ impl Daemon {
             }
             self.carry_out(effects).await;
         }
+        self.judge_own_claims();
         self.publish();
         self.show_status();
     }

@@ -1,9 +1,10 @@
 //! The files that the operator gives: configuration, secrets, settings, certificate. Read and checked together, at the start
 //! and on every reload.
 
-use mesher_claims::keys::NetworkId;
-use mesher_claims::record::{CertificateBody, Record, SettingsBody, Signed};
-use mesher_config::{Config, settings};
+use std::path::Path;
+
+use mesher_claims::record::{CertificateBody, SettingsBody, Signed};
+use mesher_config::{Config, certificate, settings};
 
 use crate::cli::{Failure, Options};
 use crate::gossip::Secrets;
@@ -17,19 +18,20 @@ pub(super) struct Files {
     pub(super) config: Config,
     pub(super) secrets: Secrets,
     pub(super) settings: Option<Signed<SettingsBody>>,
-    pub(super) certificate: Option<Signed<CertificateBody>>,
+    /// Or why there is none: the other parts are of use without it.
+    pub(super) certificate: Result<Option<Signed<CertificateBody>>, Failure>,
 }
 
 impl Files {
     /// Reads all of them.
     ///
     /// # Errors
-    /// When one is missing or wrong, with what the operator is to do.
+    /// When one of them but the certificate is missing or wrong, with what the operator is to do.
     pub(super) fn read(options: &Options) -> Result<Self, Failure> {
         let config = load_config(options)?;
         let secrets = load_secrets(&config)?;
         let settings = load_settings(&config)?;
-        let certificate = load_certificate(&config.network.id)?;
+        let certificate = load_certificate(&config);
         Ok(Self { config, secrets, settings, certificate })
     }
 }
@@ -56,19 +58,25 @@ fn load_settings(config: &Config) -> Result<Option<Signed<SettingsBody>>, Failur
     settings::read(path, &config.network.id).map(Some).map_err(|error| Failure::Config(error.to_string()))
 }
 
-/// This host's certificate, from the credential `host.cert`, if there is one.
-fn load_certificate(network: &NetworkId) -> Result<Option<Signed<CertificateBody>>, Failure> {
+/// This host's certificate: from its file and from the credential `host.cert`, of both the one signed later. `None` if there
+/// is neither.
+pub(super) fn load_certificate(config: &Config) -> Result<Option<Signed<CertificateBody>>, Failure> {
     let directory = credentials::directory();
-    let found = credentials::find(directory.as_deref(), CERTIFICATE)
-        .map_err(|error| Failure::Config(error.to_string()))?;
-    let Some(path) = found else { return Ok(None) };
-    let refused = |why: String| {
-        Failure::Config(format!("{}: {why}; expected a certificate of the network {network}", path.display()))
-    };
-    let text = std::fs::read_to_string(&path).map_err(|error| refused(error.to_string()))?;
-    match Record::from_carrier(network, "cert", text.trim()) {
-        Ok(Record::Certificate(certificate)) => Ok(Some(certificate)),
-        Ok(_) => Err(refused("no certificate".into())),
-        Err(refusal) => Err(refused(refusal.to_string())),
+    let file = Some(config.host.certificate_file.clone()).filter(|file| is_there(file));
+    let credential = credentials::find(directory.as_deref(), CERTIFICATE)
+        .map_err(|error| Failure::Config(format!("the credential {CERTIFICATE}: {error}")))?;
+    let mut newest: Option<Signed<CertificateBody>> = None;
+    for path in file.iter().chain(&credential) {
+        let found = certificate::read(path, &config.network.id)
+            .map_err(|error| Failure::Config(error.to_string()))?;
+        if newest.as_ref().is_none_or(|newest| found.serial > newest.serial) {
+            newest = Some(found);
+        }
     }
+    Ok(newest)
+}
+
+/// A file that is there and cannot be read is a fault to be told, not an absent one.
+fn is_there(path: &Path) -> bool {
+    !matches!(path.metadata(), Err(error) if error.kind() == std::io::ErrorKind::NotFound)
 }

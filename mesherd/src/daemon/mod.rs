@@ -21,6 +21,7 @@ mod reload;
 mod serve;
 mod start;
 mod status;
+mod trust;
 mod words;
 
 use std::collections::BTreeSet;
@@ -42,6 +43,7 @@ use crate::systemd::notify::Notifier;
 use crate::systemd::rate_limit::RateLimit;
 use crate::systemd::watchdog::{Heartbeat, Watchdog};
 use contacts::Contacts;
+use trust::Trust;
 
 /// Runs the daemon until it is told to stop.
 ///
@@ -64,6 +66,7 @@ struct Daemon {
     publisher: Publisher,
     gossip: GossipHandle,
     contacts: Contacts,
+    trust: Trust,
     notifier: Notifier,
     watchdog: Arc<Watchdog>,
     /// The loop makes progress, and the table is kept up.

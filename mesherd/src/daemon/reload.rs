@@ -1,10 +1,11 @@
 //! Reload: what of a changed configuration takes effect at once, and what does not.
 
 use mesher_claims::node::NodeConfig;
+use mesher_claims::record::{CertificateBody, SettingsBody, Signed};
 use mesher_config::Config;
 
 use super::files::Files;
-use super::{Daemon, addresses, clock, start};
+use super::{Daemon, addresses, clock, start, trust};
 use crate::cli::Failure;
 use crate::interfaces::Selection;
 use crate::systemd::{events, journal, logging};
@@ -52,6 +53,10 @@ impl Daemon {
 
     async fn try_reload(&mut self) -> Result<Reloaded, Failure> {
         let Files { config, secrets, settings, certificate } = Files::read(&self.options)?;
+        let certificate = certificate?;
+        if let Some(certificate) = &certificate {
+            trust::check_for(&self.node.me(), certificate.clone()).map_err(Failure::Config)?;
+        }
         let needs_restart: Vec<String> =
             self.config.needs_restart(&config).into_iter().map(str::to_owned).collect();
         let changed = changes(&self.config, &config);
@@ -64,13 +69,15 @@ impl Daemon {
         config.cluster.bind = self.config.cluster.bind;
         config.cluster.gossip_interval = self.config.cluster.gossip_interval;
         self.config = config;
+        self.secrets_changed(&secrets);
         self.gossip.set_secrets(secrets).await;
         self.gossip.set_bootstrap(start::bootstrap(&self.config, &self.contacts));
         self.selection.send_replace(Selection::from(&self.config.host));
         if let Some(settings) = settings {
-            self.node.bring_settings(clock::now(), settings);
+            self.bring_settings(settings);
         }
-        self.apply_node_config_with(certificate);
+        self.apply_node_config();
+        self.take_certificate(certificate);
         Ok(Reloaded { changed, needs_restart })
     }
 
@@ -80,10 +87,33 @@ impl Daemon {
         self.apply_node_config_with(certificate);
     }
 
-    fn apply_node_config_with(
-        &mut self,
-        certificate: Option<mesher_claims::record::Signed<mesher_claims::record::CertificateBody>>,
-    ) {
+    /// Hands the node a certificate.
+    pub(super) fn apply_certificate(&mut self, certificate: Signed<CertificateBody>) {
+        self.apply_node_config_with(Some(certificate));
+    }
+
+    /// Brings in settings of this machine's own file, and says so if the network has gone past them.
+    pub(super) fn bring_settings(&mut self, settings: Signed<SettingsBody>) {
+        let (revision, file) =
+            (settings.revision, self.config.network.settings_file.clone().unwrap_or_default());
+        let have = self.node.settings().cloned();
+        self.node.bring_settings(clock::now(), settings.clone());
+        match have {
+            Some(have) if have.revision > revision => log::info!(
+                "{}: revision {revision} is not used, the network is at {}",
+                file.display(),
+                have.revision
+            ),
+            Some(have) if have.revision == revision && have != settings => log::warn!(
+                "{}: the network has other settings of the same revision {revision}: they were signed twice. Every machine keeps \
+                 the same ones of the two; sign a higher revision with: mesherctl network set",
+                file.display()
+            ),
+            _ => {}
+        }
+    }
+
+    fn apply_node_config_with(&mut self, certificate: Option<Signed<CertificateBody>>) {
         let names = self.config.host.names.iter().chain(&self.extra_names).map(|name| (name.clone(), None));
         let config = NodeConfig {
             label: self.config.host.label.clone(),
@@ -107,6 +137,7 @@ fn changes(old: &Config, new: &Config) -> Vec<String> {
         ("host.names", old.host.names != new.host.names),
         ("host.interfaces", old.host.interfaces != new.host.interfaces),
         ("host.addresses", old.host.addresses != new.host.addresses),
+        ("host.certificate_file", old.host.certificate_file != new.host.certificate_file),
         ("host.link_local", old.host.link_local != new.host.link_local),
         ("cluster.bootstrap_nodes", old.cluster.bootstrap_nodes != new.cluster.bootstrap_nodes),
         ("cluster.join_timeout", old.cluster.join_timeout != new.cluster.join_timeout),

@@ -198,6 +198,7 @@ impl Daemon {
         if tokio::time::timeout(GOSSIP_ANSWERS_WITHIN, self.gossip.responds()).await.unwrap_or(false) {
             self.gossiping.beat();
         }
+        self.keep_trust();
         self.save_store_when_due().await;
         if let Some(peers) = self.contacts.take_changed() {
             let state = Arc::clone(&self.state);

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, watch};
 use super::contacts::Contacts;
 use super::files::Files;
 use super::gate::RecordGate;
+use super::trust::Trust;
 use super::{Daemon, addresses, clock};
 use crate::cli::{Failure, Options};
 use crate::control;
@@ -45,9 +46,10 @@ pub(super) async fn start(options: Options) -> Result<(Daemon, Inputs), Failure>
     let (watcher, snapshot) = follow_addresses(place.netlink, &selection).await?;
     let extra_names = state.load_claims();
     let contacts = Contacts::new(state.load_peers());
-    let node = start_node(&files, &state, &extra_names, &contacts, place.bound, &snapshot)?;
+    let node = start_node(&files.config, &state, &extra_names, &contacts, place.bound, &snapshot)?;
     let advertised = addresses::to_advertise(place.bound, &snapshot);
-    let Files { config, secrets, .. } = files;
+    let Files { config, secrets, certificate, settings } = files;
+    let trust = Trust::new(&secrets, &config.host.certificate_file);
     let gossip_config = gossip_config(&config, &node, &contacts, &state, advertised);
     let gate = Arc::new(RecordGate::new(config.network.id));
     let (gossip, gossip_events) = Gossip::start(gossip_config, place.gossip, secrets, gate)
@@ -57,7 +59,7 @@ pub(super) async fn start(options: Options) -> Result<(Daemon, Inputs), Failure>
     let (snapshot_sender, snapshots) = watch::channel(snapshot.clone());
     tokio::spawn(watcher.run(selections, snapshot_sender));
     let watchdog = Arc::new(Watchdog::from_env());
-    let daemon = Daemon {
+    let mut daemon = Daemon {
         network: config.network.id,
         started: SystemTime::now(),
         node,
@@ -65,6 +67,7 @@ pub(super) async fn start(options: Options) -> Result<(Daemon, Inputs), Failure>
         publisher: place.publisher,
         gossip,
         contacts,
+        trust,
         notifier: Notifier::new(),
         publishing: watchdog.part("publishing"),
         gossiping: watchdog.part("gossip"),
@@ -82,6 +85,13 @@ pub(super) async fn start(options: Options) -> Result<(Daemon, Inputs), Failure>
         config,
         options,
     };
+    match certificate {
+        Ok(certificate) => daemon.take_certificate(certificate),
+        Err(failure) => daemon.certificate_is_bad(failure.message().to_owned()),
+    }
+    if let Some(settings) = settings {
+        daemon.bring_settings(settings);
+    }
     Ok((daemon, Inputs { gossip: gossip_events, snapshots, control: place.control }))
 }
 
@@ -124,14 +134,14 @@ async fn follow_addresses(
 }
 
 fn start_node(
-    files: &Files,
+    config: &Config,
     state: &StateDirectory,
     extra_names: &BTreeSet<ClaimName>,
     contacts: &Contacts,
     bound: SocketAddr,
     snapshot: &Snapshot,
 ) -> Result<Node, Failure> {
-    let (now, config) = (clock::now(), &files.config);
+    let now = clock::now();
     let key = state.host_key(random).map_err(state_failure)?;
     let node_config = NodeConfig {
         label: config.host.label.clone(),
@@ -139,15 +149,11 @@ fn start_node(
         addresses: addresses::announced(snapshot),
         join_timeout_ms: u64::try_from(config.cluster.join_timeout.as_millis()).unwrap_or(u64::MAX),
         has_peers: has_peers(config, contacts, bound, snapshot),
-        certificate: files.certificate.clone(),
+        certificate: None,
     };
     let instance = u64::from_le_bytes(random::<8>());
     let (store, own) = (state.load_store(now), state.load_own());
-    let mut node = Node::start(config.network.id, key, instance, node_config, store, own, now);
-    if let Some(settings) = files.settings.clone() {
-        node.bring_settings(now, settings);
-    }
-    Ok(node)
+    Ok(Node::start(config.network.id, key, instance, node_config, store, own, now))
 }
 
 fn gossip_config(

@@ -35,7 +35,9 @@ impl Daemon {
     /// How things are, in one sentence.
     pub(super) fn sentence(&self) -> String {
         let Some(settings) = self.node.settings() else {
-            return "waiting for a peer to pass on the network's settings".into();
+            let warnings: String =
+                self.warnings().into_iter().map(|warning| format!("; {warning}")).collect();
+            return format!("waiting for a peer to pass on the network's settings{warnings}");
         };
         let domain = &settings.domain;
         let peers = self.contacts.alive();
@@ -66,7 +68,12 @@ impl Daemon {
         } else {
             self.publisher.generation().to_string()
         };
-        format!("{domain}: {phase}{}, {}{waited}; table {table}", count(peers, "peer"), count(held, "name"))
+        let warnings: String = self.warnings().into_iter().map(|warning| format!("; {warning}")).collect();
+        format!(
+            "{domain}: {phase}{}, {}{waited}; table {table}{warnings}",
+            count(peers, "peer"),
+            count(held, "name")
+        )
     }
 }
 

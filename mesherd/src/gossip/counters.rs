@@ -60,6 +60,8 @@ counters! {
     not_ours,
     /// Datagrams sealed under a secret this node does not have.
     unknown_key,
+    /// Of these, those from addresses that this node sends to: peers with a secret this node missed.
+    unknown_key_peers,
     /// Datagrams that name a known secret and do not open: made without it, for another network, or damaged.
     forged,
     /// Opened datagrams and messages that break the format.

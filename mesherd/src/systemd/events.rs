@@ -84,6 +84,8 @@ pub const CLAIM_NOT_ADMITTED: Event =
     event("claim_not_admitted", "110e57a5218942a7b9c67203eec1532d", Level::Warn);
 /// The secrets to seal and open with have changed.
 pub const SECRET_CHANGED: Event = event("secret_changed", "96eaab26ffb94763b3f7927871743cab", Level::Info);
+/// Peers seal with a secret that this machine does not have.
+pub const SECRET_MISSED: Event = event("secret_missed", "bcc986388d0a4a4087b67c1ff985ada2", Level::Error);
 /// A control request that changes something was carried out.
 pub const CONTROL_CHANGE: Event = event("control_change", "b30a919678134597841193b701abeca6", Level::Info);
 /// Somebody without the right asked for a change.
@@ -136,6 +138,7 @@ pub const ALL: &[Event] = &[
     CERTIFICATE_EXPIRING,
     CLAIM_NOT_ADMITTED,
     SECRET_CHANGED,
+    SECRET_MISSED,
     CONTROL_CHANGE,
     CONTROL_DENIED,
     LOG_LEVEL_CHANGED,

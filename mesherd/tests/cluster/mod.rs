@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use mesher_claims::keys::SecretKey;
 use mesher_claims::record::{Admission, Record, SettingsBody, Signed};
 use mesher_config::secret::SecretBytes;
+use mesher_control::Call;
+use mesher_control::types::{Reloaded, Status};
 use mesher_table::TableFile;
 use tempfile::TempDir;
 
@@ -47,7 +49,12 @@ impl Cluster {
     }
 
     pub fn write_settings(&self, revision: u64) {
-        let settings = SettingsBody {
+        self.write_settings_with(revision, |_| {});
+    }
+
+    /// Signs settings that differ from the usual ones by what `change` does.
+    pub fn write_settings_with(&self, revision: u64, change: impl FnOnce(&mut SettingsBody)) {
+        let mut settings = SettingsBody {
             revision,
             domain: "sol".parse().unwrap(),
             claim_ttl_ms: self.ttl_ms,
@@ -58,6 +65,7 @@ impl Cluster {
             allow_loopback: true,
             allow_public_domain: false,
         };
+        change(&mut settings);
         let record = Record::Settings(Signed::sign(&self.key.network_id(), &self.key, settings));
         let text = mesher_config::settings::to_file_text(&record);
         std::fs::write(self.dir.path().join("network.settings"), text).unwrap();
@@ -76,9 +84,10 @@ impl Cluster {
             String::new()
         };
         let config = format!(
-            "[network]\nid = \"{}\"\nsecret_file = {:?}\n{settings}[host]\nlabel = \"{name}\"\nnames = [{}]\naddresses = [\"{address}\"]\n[cluster]\nbind = \"{address}\"\nport = {}\nbootstrap_nodes = [{}]\njoin_timeout = \"1s\"\n",
+            "[network]\nid = \"{}\"\nsecret_file = {:?}\n{settings}[host]\nlabel = \"{name}\"\ncertificate_file = {:?}\nnames = [{}]\naddresses = [\"{address}\"]\n[cluster]\nbind = \"{address}\"\nport = {}\nbootstrap_nodes = [{}]\njoin_timeout = \"1s\"\n",
             self.key.network_id(),
             self.dir.path().join("network.secret"),
+            dir.join("host.cert"),
             quoted(names.iter().map(|name| (*name).to_owned()).collect()),
             self.port,
             quoted(bootstrap.iter().map(|n| format!("127.0.0.{n}:{}", self.port)).collect()),
@@ -118,6 +127,46 @@ impl Daemon {
         child.wait().unwrap();
     }
 
+    /// Waits until the control socket answers.
+    #[track_caller]
+    pub fn wait_socket(&self, within: Duration) {
+        let begin = Instant::now();
+        let socket = self.dir.join("run").join(mesher_control::SOCKET_NAME);
+        while mesher_control::Client::connect(&socket).is_err() {
+            assert!(begin.elapsed() < within, "{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Asks on the control socket.
+    pub fn ask<T: serde::de::DeserializeOwned>(&self, call: &Call) -> T {
+        let socket = self.dir.join("run").join(mesher_control::SOCKET_NAME);
+        let answer = mesher_control::Client::connect(&socket).and_then(|mut client| client.call(call));
+        answer.unwrap_or_else(|error| panic!("{call:?}: {error}\n{}", self.log()))
+    }
+
+    pub fn status(&self) -> Status {
+        self.ask(&Call::Status {})
+    }
+
+    pub fn reload(&self) -> Reloaded {
+        self.ask(&Call::Reload {})
+    }
+
+    /// Waits until the status is as wanted.
+    #[track_caller]
+    pub fn wait_status(&self, what: &str, within: Duration, wanted: impl Fn(&Status) -> bool) -> Status {
+        let begin = Instant::now();
+        loop {
+            let status = self.status();
+            if wanted(&status) {
+                return status;
+            }
+            assert!(begin.elapsed() < within, "no {what} after {within:?}: {status:#?}\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     pub fn log(&self) -> String {
         let log = std::fs::read_to_string(self.dir.join("log")).unwrap_or_default();
         format!("log of {}:\n{log}", self.name)
@@ -154,7 +203,7 @@ impl Drop for Daemon {
     }
 }
 
-fn lookup(table: &Path, name: &str) -> Vec<IpAddr> {
+pub fn lookup(table: &Path, name: &str) -> Vec<IpAddr> {
     let Ok(table) = TableFile::open(table) else { return Vec::new() };
     let alive = table.header().is_ok_and(|header| header.deadline.is_ahead_of(mesher_table::Deadline::now()));
     let Some(entry) = table.find(name).ok().flatten().filter(|_| alive) else { return Vec::new() };

@@ -253,7 +253,10 @@ impl Wire {
             Err(why) => {
                 let complaint = match why {
                     OpenError::NotOurs => Complaint::NotOurs,
-                    OpenError::UnknownKey => Complaint::UnknownKey,
+                    OpenError::UnknownKey => {
+                        self.counters.unknown_key_peers.add(u64::from(self.links.get(from).is_some()));
+                        Complaint::UnknownKey
+                    }
                     OpenError::Forged => Complaint::Forged,
                 };
                 self.dropped(now, from, complaint);
