@@ -1,8 +1,8 @@
-//! Several files that come into being together or not at all, and never over existing ones.
+//! Several files that come into being together or not at all, and never over existing ones; and one in another's place.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
@@ -43,6 +43,35 @@ pub(crate) fn create_all(directory: &Path, files: &[NewFile<'_>]) -> Result<(), 
     }
     File::open(directory).and_then(|dir| dir.sync_all()).map_err(Failure::file(directory))?;
     linked.0.clear();
+    Ok(())
+}
+
+/// Puts a file in the place of the one at `path`, if there is one, in one step: with its mode and owner, or 0644 for a new one.
+/// When this fails the old one stands as it was.
+pub(crate) fn replace(path: &Path, content: &str) -> Result<(), Failure> {
+    let old = match fs::metadata(path) {
+        Ok(metadata) => Some(metadata),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(Failure::file(path)(error)),
+    };
+    if old.as_ref().is_some_and(|old| !old.is_file()) {
+        return Err(Failure::Other(format!("{}: expected a regular file", path.display())));
+    }
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mode = old.as_ref().map_or(0o644, |old| old.permissions().mode() & 0o777);
+    let temporary = directory.join(format!(".{name}.{}", std::process::id()));
+    let mut made = Made(vec![temporary.clone()]);
+    let write = || -> io::Result<()> {
+        write_new(&temporary, &NewFile { name: &name, mode, content })?;
+        if let Some(old) = &old {
+            std::os::unix::fs::chown(&temporary, Some(old.uid()), Some(old.gid()))?;
+        }
+        fs::rename(&temporary, path)?;
+        File::open(directory)?.sync_all()
+    };
+    write().map_err(Failure::file(path))?;
+    made.0.clear();
     Ok(())
 }
 

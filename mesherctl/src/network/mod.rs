@@ -1,8 +1,14 @@
 //! Networks: their key, their secret, their signed settings; and the host's own key.
 
+mod certify;
+mod change;
+mod secret;
+mod signing;
+
 use std::path::Path;
 
 use mesher_claims::keys::{HostKey, NetworkId, SecretKey};
+use mesher_claims::names::Domain;
 use mesher_claims::record::{Admission, Body, Record, SettingsBody, Signed};
 use mesher_config::secret::{SecretBytes, read_secret};
 use mesher_config::{Config, format_duration, settings};
@@ -16,6 +22,10 @@ use crate::config::host_name;
 use crate::failure::Failure;
 use crate::files::{NewFile, create_all};
 use crate::output::{Mood, Output};
+
+pub(crate) use certify::certify;
+pub(crate) use change::{revoke, set};
+pub(crate) use secret::step as secret_step;
 
 const KEY_FILE: &str = "network.key";
 const SECRET_FILE: &str = "network.secret";
@@ -36,6 +46,7 @@ struct ShownSettings {
     claim_ttl_ms: u64,
     admission: Admission,
     witnesses: Vec<HostKey>,
+    former_witnesses: Vec<HostKey>,
     revoked: Vec<HostKey>,
     allow_loopback: bool,
     allow_public_domain: bool,
@@ -49,6 +60,7 @@ impl From<&SettingsBody> for ShownSettings {
             claim_ttl_ms: body.claim_ttl_ms,
             admission: body.admission,
             witnesses: body.witnesses.clone(),
+            former_witnesses: body.former_witnesses.clone(),
             revoked: body.revoked.clone(),
             allow_loopback: body.allow_loopback,
             allow_public_domain: body.allow_public_domain,
@@ -62,6 +74,8 @@ pub(crate) fn init(out: &Output, arguments: &InitArguments) -> Result<(), Failur
     let key = SecretKey::from_seed(&random()?);
     let id = key.network_id();
     let secret = SecretBytes::new(random()?);
+    let what = format!("  settings of revision 1: {}", in_words(&body));
+    signing::announce(&arguments.out.join(KEY_FILE), id, what);
     let record = Record::Settings(Signed::sign(&id, &key, body.clone()));
     let files = [
         NewFile { name: KEY_FILE, mode: 0o600, content: &key.to_file_text() },
@@ -77,13 +91,7 @@ pub(crate) fn init(out: &Output, arguments: &InitArguments) -> Result<(), Failur
 
 fn first_settings(arguments: &InitArguments) -> Result<SettingsBody, Failure> {
     let domain = &arguments.domain;
-    if is_public(domain) && !arguments.allow_public_domain {
-        return Err(Failure::Other(format!(
-            "--domain {domain}: anybody can register names under {domain} in the public DNS, and a network under it would \
-             hide all of them from its machines. Choose a domain of your own (mesh.example.org, or one the DNS does not have, \
-             such as mesh.internal); if this is meant, add --allow-public-domain"
-        )));
-    }
+    check_domain(domain, arguments.allow_public_domain)?;
     let body = SettingsBody {
         revision: 1,
         domain: domain.clone(),
@@ -101,6 +109,18 @@ fn first_settings(arguments: &InitArguments) -> Result<SettingsBody, Failure> {
     Ok(body)
 }
 
+/// Refuses a domain that is not for a network, unless that is meant.
+fn check_domain(domain: &Domain, allow_public: bool) -> Result<(), Failure> {
+    if is_public(domain) && !allow_public {
+        return Err(Failure::Other(format!(
+            "--domain {domain}: anybody can register names under {domain} in the public DNS, and a network under it would \
+             hide all of them from its machines. Choose a domain of your own (mesh.example.org, or one the DNS does not have, \
+             such as mesh.internal); if this is meant, add --allow-public-domain"
+        )));
+    }
+    Ok(())
+}
+
 fn describe_new(out: &Output, body: &SettingsBody, directory: &Path, id: NetworkId) -> String {
     let path = |name: &str| directory.join(name).display().to_string();
     let row = |name: &str, what: String| vec![(path(name), Some(Mood::Heading)), (what, None)];
@@ -116,10 +136,7 @@ fn describe_new(out: &Output, body: &SettingsBody, directory: &Path, id: Network
 }
 
 fn in_words(body: &SettingsBody) -> String {
-    let admission = match body.admission {
-        Admission::Open => "open to all that hold the secret",
-        Admission::Certified => "only hosts with a certificate",
-    };
+    let admission = admission_in_words(body.admission);
     let ttl = format_duration(std::time::Duration::from_millis(body.claim_ttl_ms));
     let mut words = format!("domain {}, claim TTL {ttl}, {admission}", body.domain);
     for (flag, word) in [
@@ -132,6 +149,13 @@ fn in_words(body: &SettingsBody) -> String {
         }
     }
     words
+}
+
+fn admission_in_words(admission: Admission) -> &'static str {
+    match admission {
+        Admission::Open => "open to all that hold the secret",
+        Admission::Certified => "only hosts with a certificate",
+    }
 }
 
 /// `network show`.
@@ -155,7 +179,15 @@ pub(crate) fn show(out: &Output, directory: Option<&Path>, config: &Path) -> Res
         Some(body) => format!("revision {}: {}", body.revision, in_words(body)),
         None => "not here; members learn them from their peers".to_owned(),
     };
-    out.print(format_args!("network   {id}\nsettings  {settings}"))
+    let mut text = format!("network   {id}\nsettings  {settings}");
+    if let Some(body) = &body {
+        for (what, keys) in
+            [("witness", &body.witnesses), ("former", &body.former_witnesses), ("revoked", &body.revoked)]
+        {
+            keys.iter().for_each(|key| text += &format!("\n{what:<8}  {key}"));
+        }
+    }
+    out.print(text)
 }
 
 /// `host show`.
