@@ -212,36 +212,30 @@ fn unharmed(daemon: &Daemon, name: &str) {
     assert!(metrics.text.contains("\nmesher_gossip_carrier_restarts_total 0\n"), "{}", daemon.log());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_forged_or_replayed_or_beyond_the_limits_counts() {
-    let cluster = Cluster::new(17_963, 60_000);
-    let mut alpha = cluster.daemon("alpha", 1, &["earth"], &[]);
-    start(&mut alpha, "earth.sol");
-    let mut mallory = Mallory::join(&cluster, &alpha);
-    let (network, victim): (_, HostKey) = (mallory.network, alpha.status().host.key.parse().unwrap());
-    let overheard = mallory.overhear("c/earth").await;
-    let settings = mallory.overhear_settings(&cluster);
-    cluster.write_settings(2);
-    alpha.reload();
-
-    // Others' records: signed with the wrong key, changed, filed elsewhere, and with a number from beyond.
+/// Others' records: signed with the wrong key, changed, filed elsewhere, far too long.
+fn others_records(mallory: &Mallory, victim: HostKey, overheard: &str) -> Vec<(String, String)> {
+    let (network, me) = (mallory.network, mallory.me());
     let mut forged = vec![];
     for (seq, epoch) in [(1 << 40, 0), (1 << 40, u64::MAX)] {
         let withdrawn =
             AnyClaim { host: victim, name: b"earth".to_vec(), epoch, state: 1, addresses: 0, seq };
         forged.push(("c/earth".to_owned(), text(&Signed::sign(&network, &mallory.key, withdrawn))));
     }
-    let mut changed = overheard.clone().into_bytes();
+    let mut changed = overheard.to_owned().into_bytes();
     changed[40] ^= 1;
     forged.push(("c/earth".into(), String::from_utf8(changed).unwrap()));
-    forged.push(("c/mars".into(), overheard.clone()));
-    forged.push(("s".into(), overheard.clone()));
+    forged.push(("c/mars".into(), overheard.to_owned()));
+    forged.push(("s".into(), overheard.to_owned()));
     forged.push(("c/earth".into(), "1".to_owned() + &"A".repeat(200_000)));
     forged.push(("n".into(), text(&Signed::sign(&network, &mallory.key, own_settings()))));
-    let me = mallory.me();
     forged.push(("cert".into(), text(&Signed::sign(&network, &mallory.key, certificate(me)))));
+    forged
+}
 
-    // Names and addresses that nobody may have, signed by the attacker itself as they must be.
+/// Names, addresses and numbers that nobody may have, signed by the attacker itself as they must be.
+fn impossible_records(mallory: &mut Mallory) -> Vec<(String, String)> {
+    let (network, me) = (mallory.network, mallory.me());
+    let mut forged = vec![];
     let names: [&[u8]; 12] = [
         b"ear\0th",
         b"ear th",
@@ -295,6 +289,23 @@ async fn nothing_forged_or_replayed_or_beyond_the_limits_counts() {
         };
         forged.push(("s".into(), text(&Signed::sign(&network, &mallory.key, host))));
     }
+    forged
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_forged_or_replayed_or_beyond_the_limits_counts() {
+    let cluster = Cluster::new(17_963, 60_000);
+    let mut alpha = cluster.daemon("alpha", 1, &["earth"], &[]);
+    start(&mut alpha, "earth.sol");
+    let mut mallory = Mallory::join(&cluster, &alpha);
+    let victim: HostKey = alpha.status().host.key.parse().unwrap();
+    let overheard = mallory.overhear("c/earth").await;
+    let settings = mallory.overhear_settings(&cluster);
+    cluster.write_settings(2);
+    alpha.reload();
+
+    let mut forged = others_records(&mallory, victim, &overheard);
+    forged.extend(impossible_records(&mut mallory));
     let refused = forged.len();
     for (key, value) in &forged {
         mallory.push_text(key, value).await;
