@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use lexopt::prelude::*;
 
-use crate::{demo, dist, install, machines, test};
+use crate::{bench, demo, dist, install, machines, test};
 
 const USAGE: &str = "\
 Usage: cargo xtask COMMAND [OPTIONS]
@@ -21,6 +21,8 @@ Commands:
                             take them off again (root); --purge removes configuration and state as well
   machines [SCENARIO…] [--suite bookworm|trixie] [--keep] [--script FILE --nodes FILE]
                             run whole-machine scenarios (root), all of tests/machines when none is named
+  bench [--write|--check]   measure the module and the table: --write puts the results into docs/performance.md, --check
+                            only holds the instructions of a lookup to the committed number
 
 Everything is described in docs/testing.md and docs/installing.md.
 ";
@@ -57,6 +59,7 @@ pub(crate) fn run() -> Result<ExitCode> {
         }
         "install" => install::install(&install_options(&mut parser)?),
         "uninstall" => install::uninstall(&uninstall_options(&mut parser)?),
+        "bench" => bench::run(&bench_arguments(&mut parser)?),
         "machines" => machines::run(&machines_options(&mut parser)?),
         "help" => {
             print!("{USAGE}");
@@ -110,6 +113,19 @@ fn machines_options(parser: &mut lexopt::Parser) -> Result<machines::Options> {
         }
     }
     Ok(options)
+}
+
+/// Options go on to the benchmark itself; what it does not know it refuses.
+fn bench_arguments(parser: &mut lexopt::Parser) -> Result<Vec<String>> {
+    let mut arguments = Vec::new();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("write") => arguments.push("--write".to_owned()),
+            Long("check") => arguments.push("--check".to_owned()),
+            _ => return Err(argument.unexpected().into()),
+        }
+    }
+    Ok(arguments)
 }
 
 fn directory(parser: &mut lexopt::Parser) -> Result<PathBuf> {

@@ -1,5 +1,6 @@
 //! The project's own commands: demo, test, dist, install, machines, bench.
 
+mod bench;
 mod cli;
 mod demo;
 mod dist;
