@@ -195,6 +195,26 @@ mod tests {
     }
 
     #[test]
+    fn what_breaks_its_own_rules_is_not_taken_from_disk_either() {
+        let signed = |claim_ttl_ms| {
+            let settings = SettingsBody {
+                revision: 1,
+                domain: "sol".parse().unwrap(),
+                claim_ttl_ms,
+                admission: Admission::Open,
+                witnesses: vec![],
+                former_witnesses: vec![],
+                revoked: vec![],
+                allow_loopback: false,
+                allow_public_domain: false,
+            };
+            Signed::sign(&network(), &key(), settings).encode()
+        };
+        assert!(Signed::<SettingsBody>::decode_trusted(&signed(MIN_CLAIM_TTL_MS)).is_ok());
+        assert!(Signed::<SettingsBody>::decode_trusted(&signed(u64::MAX)).is_err());
+    }
+
+    #[test]
     fn records_of_another_network_kind_host_or_place_are_refused() {
         let record = claim("earth");
         let value = record.carrier_value();

@@ -91,10 +91,12 @@ impl<B: Body> Signed<B> {
     /// state, and are covered by that file's checksum.
     ///
     /// # Errors
-    /// When the bytes are not a body and a signature.
+    /// When the bytes are not a body that keeps its rules, and a signature.
     pub fn decode_trusted(bytes: &[u8]) -> Result<Self, Refusal> {
         let at = bytes.len().checked_sub(64).ok_or_else(|| Refusal::Malformed("too short".into()))?;
         let body = B::try_from_slice(&bytes[..at]).map_err(|error| Refusal::Malformed(error.to_string()))?;
+        // The rules that the rest counts on: a file's checksum says that it is whole, not that we wrote it.
+        body.check()?;
         let signature = bytes[at..].try_into().map_err(|_| Refusal::Malformed("too short".into()))?;
         Ok(Self { body, signature })
     }

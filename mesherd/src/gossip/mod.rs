@@ -15,6 +15,8 @@ mod bootstrap;
 mod bytes;
 mod carrier;
 mod counters;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod handle;
 mod node_id;
 mod port;
