@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use lexopt::prelude::*;
 
-use crate::{bench, demo, dist, install, machines, test};
+use crate::{bench, demo, dist, install, machines, plants, test};
 
 const USAGE: &str = "\
 Usage: cargo xtask COMMAND [OPTIONS]
@@ -21,6 +21,8 @@ Commands:
                             take them off again (root); --purge removes configuration and state as well
   machines [SCENARIO…] [--suite bookworm|trixie] [--keep] [--script FILE --nodes FILE]
                             run whole-machine scenarios (root), all of tests/machines when none is named
+  plants [--all] [AREA|NAME…]
+                            plant faults in a copy of the tree: for each, its test must fail
   bench [--write|--check]   measure the module and the table: --write puts the results into docs/performance.md, --check
                             only holds the instructions of a lookup to the committed number
 
@@ -61,6 +63,7 @@ pub(crate) fn run() -> Result<ExitCode> {
         "uninstall" => install::uninstall(&uninstall_options(&mut parser)?),
         "bench" => bench::run(&bench_arguments(&mut parser)?),
         "machines" => machines::run(&machines_options(&mut parser)?),
+        "plants" => plants::run(&plants_options(&mut parser)?),
         "help" => {
             print!("{USAGE}");
             Ok(ExitCode::SUCCESS)
@@ -109,6 +112,18 @@ fn machines_options(parser: &mut lexopt::Parser) -> Result<machines::Options> {
             Long("script") => options.script = Some(parser.value()?.into()),
             Long("nodes") => options.nodes = Some(parser.value()?.into()),
             Value(name) => options.scenarios.push(name.string()?),
+            _ => return Err(argument.unexpected().into()),
+        }
+    }
+    Ok(options)
+}
+
+fn plants_options(parser: &mut lexopt::Parser) -> Result<plants::Options> {
+    let mut options = plants::Options::default();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("all") => options.all = true,
+            Value(name) => options.only.push(name.string()?),
             _ => return Err(argument.unexpected().into()),
         }
     }

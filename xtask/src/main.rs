@@ -1,4 +1,4 @@
-//! The project's own commands: demo, test, dist, install, machines, bench.
+//! The project's own commands: demo, test, dist, install, machines, plants, bench.
 
 mod bench;
 mod cli;
@@ -9,6 +9,7 @@ mod install;
 mod machines;
 mod nsswitch;
 mod paths;
+mod plants;
 mod test;
 
 use std::process::ExitCode;

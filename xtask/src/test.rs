@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{dist, host, machines, paths};
+use crate::{dist, host, machines, paths, plants};
 
 /// What a stage came to.
 struct Outcome {
@@ -32,11 +32,12 @@ struct Counts {
 type Run = fn() -> Result<Counts>;
 
 /// The stages. The release files come before the tests, which test the shipped module.
-const STAGES: [(&str, Run); 7] = [
+const STAGES: [(&str, Run); 8] = [
     ("format", format),
     ("lints", lints),
     ("release files", release_files),
     ("tests", tests),
+    ("planted faults", planted_faults),
     ("nix", nix),
     ("demonstration", demonstration),
     ("machines", whole_machines),
@@ -152,6 +153,12 @@ fn tests() -> Result<Counts> {
         bail!("no test ran");
     }
     Ok(counts)
+}
+
+/// The faults that are cheap to look for; `cargo xtask plants --all` has the others.
+fn planted_faults() -> Result<Counts> {
+    let counts = plants::run_all(&plants::Options::default())?;
+    Ok(Counts { passed: counts.found, failed: counts.missed, ignored: 0 })
 }
 
 fn release_files() -> Result<Counts> {
