@@ -107,6 +107,8 @@ def no_lookup_lost():
 start_all()
 for machine in (alpha, beta):
     machine.wait_for_unit(SERVICE)
+# Ready is who serves a table; its own names come with joining.
+wait_for("mercury.sol", MERCURY)
 
 with subtest("the secret from where secretFile says, which wins over the unit's own place"):
     alpha.succeed(
