@@ -96,7 +96,7 @@ pub struct Cluster {
 /// `[nss]`: what this machine answers beyond full names. Decided when its table is built.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Nss {
-    /// `short_names`: `earth` as well as `earth.sol`. Default: no.
+    /// `short_names`: `earth` as well as `earth.sol`; names of one label only. Default: no.
     pub short_names: bool,
     /// `contain`: a name under the domain that nobody holds ends the lookup, instead of being asked of the
     /// next source, such as DNS. Default: no.

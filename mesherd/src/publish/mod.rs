@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use mesher_table::{Contents, Deadline, Found, TableWriter, WriteError};
+use mesher_table::{Contents, Deadline, Found, TableFile, TableWriter, WriteError};
 
 use crate::systemd::{events, journal};
 pub use contents::{Publishing, contents};
@@ -20,7 +20,8 @@ pub const EXTEND_EVERY: Duration = Duration::from_secs(3);
 /// After a clean stop the names live this long, so that `systemctl restart` has no gap.
 pub const LEASE_AFTER_STOP: Duration = Duration::from_secs(2);
 
-/// Writes the table and keeps its lease. A write that fails is told once and tried again with every extension.
+/// Writes the table and keeps its lease. A write that fails is told once and tried again with every extension; until it
+/// works, the names that the table has already are kept up to date and leased, and the new ones are missing.
 pub struct Publisher {
     writer: TableWriter,
     contents: Contents,
@@ -28,6 +29,8 @@ pub struct Publisher {
     /// The contents are newer than what the table says.
     pending: bool,
     failing: bool,
+    /// What was published in place of contents for which there is no room.
+    instead: Option<Contents>,
     leased_until: Option<Instant>,
 }
 
@@ -47,6 +50,7 @@ impl Publisher {
             generation: 0,
             pending: true,
             failing: false,
+            instead: None,
             leased_until: None,
         })
     }
@@ -113,7 +117,29 @@ impl Publisher {
             self.generation = published.generation;
             self.pending = false;
         });
+        match outcome.is_ok() {
+            true => self.instead = None,
+            false => self.keep_up_what_fits(),
+        }
         self.note(outcome)
+    }
+
+    /// There is no room for a larger table, and the one that stands is large enough for its own names: those neither
+    /// go away nor grow stale because others cannot be added. If that fails too, its lease runs out.
+    fn keep_up_what_fits(&mut self) {
+        let standing = TableFile::open(self.writer.path()).ok().and_then(|table| table.contents().ok());
+        let Some(standing) = standing else { return };
+        let fits = contents::known_already(&self.contents, &standing);
+        let kept_up = match self.instead.as_ref() == Some(&fits) {
+            true => self.writer.extend(Deadline::after(LEASE)),
+            false => self.writer.publish(&fits, Deadline::after(LEASE)).map(|published| {
+                self.generation = published.generation;
+                self.instead = Some(fits);
+            }),
+        };
+        if kept_up.is_ok() {
+            self.leased_until = Some(Instant::now() + LEASE);
+        }
     }
 
     fn note(&mut self, outcome: Result<(), WriteError>) -> bool {
@@ -124,8 +150,8 @@ impl Publisher {
         }
         match outcome {
             Err(error) if !was_failing => journal::event(events::TABLE_WRITE_FAILED).log(format_args!(
-                "{error}; the last good table stays, and its lease ends within {} s; trying again every {} s",
-                LEASE.as_secs(),
+                "{error}; names that are new are missing from the table, those it has are kept for as long as \
+                 it can be written; trying again every {} s",
                 EXTEND_EVERY.as_secs()
             )),
             Ok(()) if was_failing => journal::event(events::TABLE_WRITE_RECOVERED)
@@ -142,4 +168,47 @@ impl Publisher {
 /// When it cannot be made.
 pub fn make_runtime_directory(path: &Path) -> io::Result<()> {
     crate::state::framed::make_directory(path, 0o755)
+}
+
+#[cfg(test)]
+mod tests {
+    use mesher_table::Entry;
+
+    use super::*;
+
+    fn entry(number: u32, address: u8) -> Entry {
+        Entry { name: format!("host{number}.sol"), v4: vec![[192, 0, 2, address].into()], ..Entry::default() }
+    }
+
+    #[test]
+    fn a_table_that_cannot_grow_keeps_its_names_up_to_date() {
+        let place = tempfile::tempdir().expect("a directory");
+        let mut publisher = Publisher::open(place.path()).expect("a table can be made");
+        let first =
+            Contents { entries: (0..300).map(|number| entry(number, 1)).collect(), ..Contents::default() };
+        assert!(publisher.publish(first));
+        // Nothing can be written under the name of the larger file: as if /run were full.
+        let blocked = place.path().join("hosts.table.new");
+        std::fs::create_dir(&blocked).expect("a directory in the way");
+        let second = (1..5_000).map(|number| entry(number, if number == 7 { 2 } else { 1 }));
+        assert!(!publisher.publish(Contents { entries: second.collect(), ..Contents::default() }));
+        publisher.writer.extend(Deadline::PAST).expect("the table is there");
+        assert!(!publisher.extend());
+
+        let table = TableFile::open(place.path().join(FILE)).expect("a table");
+        let find = |name: &str| table.find(name).expect("readable");
+        assert!(table.header().expect("readable").leased, "the names it has go on");
+        assert_eq!(find("host0.sol"), None, "gone in between");
+        assert_eq!(
+            find("host7.sol").expect("kept").v4,
+            [std::net::Ipv4Addr::new(192, 0, 2, 2)],
+            "up to date"
+        );
+        assert!(find("host299.sol").is_some() && find("host300.sol").is_none());
+
+        std::fs::remove_dir(&blocked).expect("the way is free");
+        assert!(publisher.extend());
+        let table = TableFile::open(place.path().join(FILE)).expect("a table");
+        assert!(table.find("host4999.sol").expect("readable").is_some());
+    }
 }
