@@ -145,6 +145,21 @@ let
       '';
     };
   };
+
+  exportTo =
+    example: what:
+    optional types.path {
+      inherit example;
+      description = "${what} Below `/run/data-mesher` the service may write; elsewhere it needs `ReadWritePaths=`.";
+    };
+  exports = {
+    json_lines = exportTo "/run/data-mesher/exports/names.json" ''
+      A file with one JSON object a name, kept up to date for programs that do not use NSS.'';
+    hosts = exportTo "/run/data-mesher/exports/hosts" "A file in the form of hosts(5).";
+    zone = exportTo "/run/data-mesher/exports/zone" "A DNS zone file, which unbound, CoreDNS and BIND read.";
+    metrics = exportTo "/run/data-mesher/mesher.prom" ''
+      The metrics in Prometheus' text format, for node_exporter's textfile collector.'';
+  };
 in
 {
   options.services.data-mesher.settings = mkOption {
@@ -162,6 +177,7 @@ in
         host = section host;
         cluster = section cluster;
         nss = section nss;
+        exports = section exports;
       };
     };
     default = { };

@@ -24,5 +24,6 @@ pub use parse::parse;
 pub use problem::{LoadError, Problem, Problems};
 pub use schema::{
     BootstrapNode, Cluster, Config, DEFAULT_CERTIFICATE_FILE, DEFAULT_CONFIG_FILE, DEFAULT_GOSSIP_INTERVAL,
-    DEFAULT_JOIN_TIMEOUT, DEFAULT_PORT, DEFAULT_SECRET_FILE, Host, LogLevel, Network, Nss, UnknownLogLevel,
+    DEFAULT_JOIN_TIMEOUT, DEFAULT_PORT, DEFAULT_SECRET_FILE, Exports, Host, LogLevel, Network, Nss,
+    UnknownLogLevel,
 };

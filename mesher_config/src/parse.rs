@@ -9,7 +9,7 @@ use crate::document::{Document, Section};
 use crate::problem::Problems;
 use crate::schema::{
     Cluster, Config, DEFAULT_CERTIFICATE_FILE, DEFAULT_GOSSIP_INTERVAL, DEFAULT_JOIN_TIMEOUT, DEFAULT_PORT,
-    DEFAULT_SECRET_FILE, Host, LogLevel, Network, Nss,
+    DEFAULT_SECRET_FILE, Exports, Host, LogLevel, Network, Nss,
 };
 use crate::value;
 
@@ -31,15 +31,17 @@ pub fn parse(text: &str, host_name: &str) -> Result<Config, Problems> {
     let host = root.section(doc, "host");
     let cluster = root.section(doc, "cluster");
     let nss = root.section(doc, "nss");
+    let exports = root.section(doc, "exports");
     root.finish(doc);
     let network = read_network(doc, network);
     let host = read_host(doc, host, host_name);
     let cluster = read_cluster(doc, cluster);
     let nss = read_nss(doc, nss);
+    let exports = read_exports(doc, exports);
 
     match (network, host, document.into_problems()) {
         (Some(network), Some(host), problems) if problems.is_empty() => {
-            Ok(Config { log_level, network, host, cluster, nss })
+            Ok(Config { log_level, network, host, cluster, nss, exports })
         }
         (_, _, problems) => Err(Problems(problems)),
     }
@@ -105,4 +107,30 @@ fn read_nss(doc: &mut Document<'_>, mut section: Section<'_>) -> Nss {
     let contain = section.read(doc, "contain", value::boolean).unwrap_or(false);
     section.finish(doc);
     Nss { short_names, contain }
+}
+
+/// Each export needs a file of its own: two in one would overwrite each other for ever.
+fn read_exports(doc: &mut Document<'_>, mut section: Section<'_>) -> Exports {
+    let mut taken: Vec<(&'static str, PathBuf)> = Vec::new();
+    let mut read = |key: &'static str| {
+        let path = section.read(doc, key, |value| {
+            let path = value::file_to_write(value)?;
+            match taken.iter().find(|(_, other)| *other == path) {
+                Some((other, _)) => {
+                    Err(format!("expected a file of its own; exports.{other} names the same"))
+                }
+                None => Ok(path),
+            }
+        })?;
+        taken.push((key, path.clone()));
+        Some(path)
+    };
+    let exports = Exports {
+        json_lines: read("json_lines"),
+        hosts: read("hosts"),
+        zone: read("zone"),
+        metrics: read("metrics"),
+    };
+    section.finish(doc);
+    exports
 }

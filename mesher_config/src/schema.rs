@@ -37,6 +37,8 @@ pub struct Config {
     pub cluster: Cluster,
     /// `[nss]`: what this machine's programs are answered.
     pub nss: Nss,
+    /// `[exports]`: files for programs that cannot use NSS.
+    pub exports: Exports,
 }
 
 impl Config {
@@ -101,6 +103,32 @@ pub struct Nss {
     /// `contain`: a name under the domain that nobody holds ends the lookup, instead of being asked of the
     /// next source, such as DNS. Default: no.
     pub contain: bool,
+}
+
+/// `[exports]`: files that are kept up to date for programs that do not look names up through NSS. Default: none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Exports {
+    /// `json_lines`: one JSON object a name, with `hostname` and `ips`.
+    pub json_lines: Option<PathBuf>,
+    /// `hosts`: in the form of hosts(5).
+    pub hosts: Option<PathBuf>,
+    /// `zone`: a DNS zone in the form of RFC 1035, which unbound, CoreDNS and BIND read.
+    pub zone: Option<PathBuf>,
+    /// `metrics`: the metrics in Prometheus' text format, for node_exporter's textfile collector.
+    pub metrics: Option<PathBuf>,
+}
+
+impl Exports {
+    /// The keys that are set, and their files.
+    pub fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let files = [
+            ("json_lines", &self.json_lines),
+            ("hosts", &self.hosts),
+            ("zone", &self.zone),
+            ("metrics", &self.metrics),
+        ];
+        files.into_iter().filter_map(|(key, path)| Some((key, path.as_deref()?)))
+    }
 }
 
 /// One of `cluster.bootstrap_nodes`.

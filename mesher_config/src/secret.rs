@@ -145,7 +145,12 @@ fn check_mode(path: &Path, metadata: &std::fs::Metadata) -> Result<(), SecretErr
     Err(SecretError::TooOpen { path: path.to_owned(), mode, expected, what })
 }
 
-fn parse_secrets(path: &Path, text: &str) -> Result<Vec<SecretBytes>, SecretError> {
+/// The secrets in a file's text, as [`read_secrets`]. `path` is what errors are to name.
+///
+/// # Errors
+///
+/// When the text is not that of such a file.
+pub fn parse_secrets(path: &Path, text: &str) -> Result<Vec<SecretBytes>, SecretError> {
     let wrong = |line, found: String| SecretError::Content { path: path.to_owned(), line, found };
     let mut secrets = Vec::new();
     for (index, line) in text.lines().enumerate() {

@@ -1,7 +1,7 @@
 //! The single values of the file: each function takes what TOML holds, and says what it expected.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mesher_claims::keys::{KeyError, NetworkId};
@@ -69,6 +69,23 @@ pub(crate) fn path(value: &DeValue<'_>) -> Result<PathBuf, String> {
         // The daemon's working directory is nobody's business, so a relative path means nothing.
         if path.is_absolute() { Ok(path) } else { Err(format!("expected an absolute path, found {text:?}")) }
     })
+}
+
+/// A file to write: what is there already is replaced.
+pub(crate) fn file_to_write(value: &DeValue<'_>) -> Result<PathBuf, String> {
+    let path = path(value)?;
+    let is_file = path.file_name().is_some() && !path.as_os_str().as_encoded_bytes().ends_with(b"/");
+    // The daemon's own files in /run, and those that every machine lives by.
+    let refused = ["/etc/hosts", "/run/data-mesher/hosts.table", "/run/data-mesher/mesherd.sock"];
+    if !is_file {
+        return Err(format!("expected the path of a file, found {:?}", path.display().to_string()));
+    }
+    match refused.into_iter().find(|refused| path.as_path() == Path::new(refused)) {
+        Some(refused) => {
+            Err(format!("expected a file that is written for this alone; {refused} is another's"))
+        }
+        None => Ok(path),
+    }
 }
 
 pub(crate) fn network_id(value: &DeValue<'_>) -> Result<NetworkId, String> {

@@ -32,12 +32,20 @@ impl Config {
             ("short_names", Some(Value::Boolean(self.nss.short_names))),
             ("contain", Some(Value::Boolean(self.nss.contain))),
         ]);
+        let path = |path: &Option<std::path::PathBuf>| path.as_ref().map(|path| text(path.display()));
+        let exports = table([
+            ("json_lines", path(&self.exports.json_lines)),
+            ("hosts", path(&self.exports.hosts)),
+            ("zone", path(&self.exports.zone)),
+            ("metrics", path(&self.exports.metrics)),
+        ]);
         table([
             ("log_level", Some(text(self.log_level))),
             ("network", Some(Value::Table(network))),
             ("host", Some(Value::Table(host))),
             ("cluster", Some(Value::Table(cluster))),
             ("nss", Some(Value::Table(nss))),
+            ("exports", Some(Value::Table(exports))),
         ])
         .to_string()
     }

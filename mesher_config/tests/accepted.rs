@@ -31,6 +31,7 @@ fn only_the_id_is_needed_and_the_rest_has_the_documented_defaults() {
     assert_eq!(config.cluster.gossip_interval, Duration::from_secs(1));
     assert_eq!(config.cluster.join_timeout, Duration::from_secs(5));
     assert!(!config.nss.short_names && !config.nss.contain);
+    assert_eq!(config.exports.files().count(), 0);
 }
 
 #[test]
@@ -75,6 +76,16 @@ fn every_key_is_read() {
     assert_eq!(config.cluster.gossip_interval, Duration::from_millis(500));
     assert_eq!(config.cluster.join_timeout, Duration::from_secs(10));
     assert!(config.nss.short_names && config.nss.contain);
+    let exports: Vec<_> = config.exports.files().map(|(key, path)| (key, path.to_str().unwrap())).collect();
+    assert_eq!(
+        exports,
+        [
+            ("json_lines", "/run/mesh/names.json"),
+            ("hosts", "/run/mesh/hosts"),
+            ("zone", "/run/mesh/zone"),
+            ("metrics", "/run/mesh/mesher.prom"),
+        ]
+    );
 }
 
 #[test]

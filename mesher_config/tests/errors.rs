@@ -42,7 +42,7 @@ fn a_key_like_no_other_gets_the_list() {
     let message = problem("[qqq]\nport = 1");
     assert_eq!(
         message,
-        "line 3, qqq: unknown section; expected one of log_level, network, host, cluster, nss"
+        "line 3, qqq: unknown section; expected one of log_level, network, host, cluster, nss, exports"
     );
 }
 
@@ -225,5 +225,28 @@ fn any_text_gets_an_answer_and_places_within_it() {
                 text[end..].chars().skip(1).collect::<String>()
             ));
         }
+    }
+}
+
+#[test]
+fn exports_are_files_of_their_own() {
+    for (lines, expected) in [
+        ("[exports]\nhosts = \"names\"", "line 4, exports.hosts: expected an absolute path, found \"names\""),
+        (
+            "[exports]\nhosts = \"/run/x/\"",
+            "line 4, exports.hosts: expected the path of a file, found \"/run/x/\"",
+        ),
+        (
+            "[exports]\nhosts = \"/etc/hosts\"",
+            "line 4, exports.hosts: expected a file that is written for this alone",
+        ),
+        (
+            "[exports]\nzone = \"/run/x/zone\"\nhosts = \"/run/x/zone\"",
+            "line 4, exports.zone: expected a file of its own; exports.hosts names the same",
+        ),
+        ("[exports]\njson = \"/x\"", "line 4, exports.json: unknown key; did you mean json_lines?"),
+    ] {
+        let message = problem(lines);
+        assert!(message.starts_with(expected), "{message}");
     }
 }

@@ -24,13 +24,39 @@ pub enum Call {
     #[serde(rename = "org.datamesher.mesherd.Watch")]
     Watch {},
     #[serde(rename = "org.datamesher.mesherd.Reload")]
-    Reload {},
+    Reload {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        secrets: Option<SecretText>,
+    },
     #[serde(rename = "org.datamesher.mesherd.Claim")]
     Claim { name: String },
     #[serde(rename = "org.datamesher.mesherd.Release")]
     Release { name: String },
     #[serde(rename = "org.datamesher.mesherd.SetLogLevel")]
     SetLogLevel { level: String },
+}
+
+/// The text of a file of secrets. Not shown by `Debug`, wiped when dropped.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, zeroize::ZeroizeOnDrop)]
+#[serde(transparent)]
+pub struct SecretText(String);
+
+impl SecretText {
+    /// Takes over the text.
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The text itself. Copies of it are not wiped.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SecretText(…)")
+    }
 }
 
 /// Why a message is no [`Call`].
@@ -54,6 +80,13 @@ struct OfName {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct OfSecrets {
+    #[serde(default)]
+    secrets: Option<SecretText>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct OfLevel {
     level: String,
 }
@@ -73,7 +106,7 @@ impl Call {
             "Table" => read(parameters, "parameters").map(of_nothing(Self::Table {})),
             "Metrics" => read(parameters, "parameters").map(of_nothing(Self::Metrics {})),
             "Watch" => read(parameters, "parameters").map(of_nothing(Self::Watch {})),
-            "Reload" => read(parameters, "parameters").map(of_nothing(Self::Reload {})),
+            "Reload" => read(parameters, "secrets").map(|of: OfSecrets| Self::Reload { secrets: of.secrets }),
             "Explain" => read(parameters, "name").map(|of: OfName| Self::Explain { name: of.name }),
             "Claim" => read(parameters, "name").map(|of: OfName| Self::Claim { name: of.name }),
             "Release" => read(parameters, "name").map(|of: OfName| Self::Release { name: of.name }),
@@ -95,7 +128,9 @@ impl Call {
     /// Whether it changes something, and so is not for everyone.
     pub fn is_change(&self) -> bool {
         match self {
-            Self::Reload {} | Self::Claim { .. } | Self::Release { .. } | Self::SetLogLevel { .. } => true,
+            Self::Reload { .. } | Self::Claim { .. } | Self::Release { .. } | Self::SetLogLevel { .. } => {
+                true
+            }
             Self::Status {}
             | Self::Peers {}
             | Self::Names {}

@@ -9,7 +9,7 @@ mod client;
 mod error;
 pub mod types;
 
-pub use call::{BadCall, Call};
+pub use call::{BadCall, Call, SecretText};
 pub use client::{Client, ClientError, Stream};
 pub use error::Error;
 

@@ -139,6 +139,8 @@ types! {
         sentence: String,
         started_unix_ms: u64,
         log_level: String,
+        config_file: String,
+        state_directory: String,
         network: Network,
         host: Host,
         warnings: Vec<String>,

@@ -56,8 +56,12 @@ enum Command {
         /// Full, or without the network's domain
         name: String,
     },
-    /// Have the daemon read its configuration again
-    Reload,
+    /// Have the daemon read its configuration, and the files that it names, again
+    Reload {
+        /// The daemon's configuration. Its network secret is passed on, which the daemon may not read itself
+        #[arg(long, value_name = "FILE", default_value = mesher_config::DEFAULT_CONFIG_FILE)]
+        config: PathBuf,
+    },
     /// Change how much the daemon logs, until its next restart or reload
     LogLevel {
         /// The least severe messages to write
@@ -308,7 +312,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Watch => control::watch(&out, socket),
         Command::Claim { name } => control::claim(&out, socket, name),
         Command::Release { name } => control::release(&out, socket, name),
-        Command::Reload => control::reload(&out, socket),
+        Command::Reload { config } => control::reload(&out, socket, config),
         Command::LogLevel { level } => control::log_level(&out, socket, level),
         Command::Metrics => control::metrics(&out, socket),
         Command::Network(NetworkCommand::Init(init)) => network::init(&out, init),
@@ -354,7 +358,7 @@ mod tests {
             Call::Peers {},
             Call::Names {},
             Call::Metrics {},
-            Call::Reload {},
+            Call::Reload { secrets: None },
             Call::Watch {},
             Call::Table {},
         ] {

@@ -1,10 +1,14 @@
 //! Commands that have the daemon do something, or that show what it says as it is.
 
+use std::io;
 use std::path::Path;
 
-use mesher_control::types::{Change, Claimed, LogLevelSet, Metrics, Released, Reloaded, Watched};
-use mesher_control::{Call, Client};
+use mesher_config::Config;
+use mesher_config::secret::{Check, SecretBytes, SecretError, read_secrets};
+use mesher_control::types::{Change, Claimed, LogLevelSet, Metrics, Released, Reloaded, Status, Watched};
+use mesher_control::{Call, Client, SecretText};
 
+use crate::config::host_name;
 use crate::failure::Failure;
 use crate::output::{Mood, Output, safe, time};
 
@@ -31,9 +35,13 @@ pub(crate) fn release(out: &Output, socket: &Path, name: &str) -> Result<(), Fai
     if out.is_json() { out.json(&released) } else { out.print(format_args!("{} is released", released.name)) }
 }
 
-/// `reload`.
-pub(crate) fn reload(out: &Output, socket: &Path) -> Result<(), Failure> {
-    let reloaded: Reloaded = Client::connect(socket)?.call(&Call::Reload {})?;
+/// `reload`. The network secret goes along where this process may read it: the daemon, as a service, may not.
+pub(crate) fn reload(out: &Output, socket: &Path, config: &Path) -> Result<(), Failure> {
+    let mut client = Client::connect(socket)?;
+    let status: Status = client.call(&Call::Status {})?;
+    // Not those of some other daemon, such as one that was started by hand.
+    let secrets = if Path::new(&status.config_file) == config { secrets_to_bring(config)? } else { None };
+    let reloaded: Reloaded = client.call(&Call::Reload { secrets })?;
     if out.is_json() {
         return out.json(&reloaded);
     }
@@ -51,6 +59,24 @@ pub(crate) fn reload(out: &Output, socket: &Path) -> Result<(), Failure> {
         ))?;
     }
     Ok(())
+}
+
+/// The text of the file with the network secrets; none where there is no such file or it is not ours to read. What is wrong with
+/// the configuration itself is for the daemon to tell.
+fn secrets_to_bring(config: &Path) -> Result<Option<SecretText>, Failure> {
+    let Ok(config) = Config::load(config, &host_name()) else { return Ok(None) };
+    match read_secrets(&config.network.secret_file, Check::Mode) {
+        Ok(secrets) => {
+            let text: Vec<_> = secrets.iter().map(SecretBytes::to_file_text).collect();
+            Ok(Some(SecretText::new(text.iter().map(|line| line.as_str()).collect())))
+        }
+        Err(SecretError::Read { error, .. })
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// `log-level`.

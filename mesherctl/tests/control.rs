@@ -10,20 +10,30 @@ use serde_json::{Value, json};
 
 /// A peer that answers one call: the request it got comes back with the tool's output.
 fn with_answers(arguments: &[&str], answers: Vec<Value>) -> (Value, Output) {
+    let (mut requests, output) = converse(arguments, vec![answers]);
+    (requests.remove(0), output)
+}
+
+/// A peer that answers several calls of one connection, each with its own answers.
+fn converse(arguments: &[&str], exchanges: Vec<Vec<Value>>) -> (Vec<Value>, Output) {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("mesherd.sock");
     let listener = UnixListener::bind(&socket).unwrap();
     let peer = std::thread::spawn(move || {
         let (stream, _) = listener.accept().unwrap();
-        let mut request = Vec::new();
         let mut reader = BufReader::new(&stream);
-        reader.read_until(0, &mut request).unwrap();
-        request.pop();
-        for answer in answers {
-            (&stream).write_all(answer.to_string().as_bytes()).unwrap();
-            (&stream).write_all(&[0]).unwrap();
+        let mut requests = Vec::new();
+        for answers in exchanges {
+            let mut request = Vec::new();
+            reader.read_until(0, &mut request).unwrap();
+            request.pop();
+            requests.push(serde_json::from_slice(&request).unwrap());
+            for answer in answers {
+                (&stream).write_all(answer.to_string().as_bytes()).unwrap();
+                (&stream).write_all(&[0]).unwrap();
+            }
         }
-        serde_json::from_slice(&request).unwrap()
+        requests
     });
     let output = Command::new(env!("CARGO_BIN_EXE_mesherctl"))
         .args(arguments)
@@ -39,6 +49,11 @@ fn succeed(arguments: &[&str], answer: Value) -> (Value, String) {
     let (request, output) = with_answers(arguments, vec![json!({"parameters": answer})]);
     assert!(output.status.success(), "{output:?}");
     (request, String::from_utf8(output.stdout).unwrap())
+}
+
+/// The exchanges of a reload: the tool asks first which configuration the daemon has.
+fn reload(answer: Value) -> Vec<Vec<Value>> {
+    vec![vec![json!({"parameters": status()})], vec![answer]]
 }
 
 fn name(name: &str, holder: Option<&str>, held: bool, source: Option<Source>) -> Name {
@@ -75,6 +90,8 @@ fn status() -> Status {
         sentence: "sol: 2 peers, 3 names, 1 waited for (earth, held by gamma); table 17".into(),
         started_unix_ms: 1,
         log_level: "info".into(),
+        config_file: "/etc/data-mesher/config.toml".into(),
+        state_directory: "/var/lib/data-mesher".into(),
         network: Network {
             id: "THE-ID".into(),
             domain: Some("sol".into()),
@@ -226,7 +243,11 @@ fn changes_say_what_they_did() {
     assert_eq!(text, "earth.sol is claimed, and held by this machine\n");
     assert_eq!(succeed(&["release", "earth"], json!({"name": "earth.sol"})).1, "earth.sol is released\n");
     let reloaded = json!({"changed": ["host.names"], "needs_restart": ["cluster.port"]});
-    let (_, text) = succeed(&["reload"], reloaded);
+    // A configuration that is not there brings no secret along.
+    let (requests, output) =
+        converse(&["reload", "--config", "/absent/config.toml"], reload(json!({"parameters": reloaded})));
+    assert_eq!(requests[1], json!({"method": "org.datamesher.mesherd.Reload", "parameters": {}}));
+    let text = String::from_utf8(output.stdout).unwrap();
     assert!(
         text.contains("reloaded: host.names") && text.contains("only with a restart: cluster.port"),
         "{text}"
@@ -276,7 +297,8 @@ fn watch_prints_a_line_a_change_and_ends_with_the_daemon() {
 #[test]
 fn the_exit_status_tells_a_script_what_went_wrong() {
     let exit = |arguments: &[&str], answer: Value| {
-        let (_, output) = with_answers(arguments, vec![answer]);
+        let exchanges = if arguments == ["reload"] { reload(answer) } else { vec![vec![answer]] };
+        let (_, output) = converse(arguments, exchanges);
         (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
     };
     let denied =
@@ -312,4 +334,36 @@ fn the_exit_status_tells_a_script_what_went_wrong() {
     );
     let output = Command::new(env!("CARGO_BIN_EXE_mesherctl")).args(["log-level", "loud"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
+}
+
+/// A daemon that runs as a service may not read the secret's file: whoever reloads and may, brings it along, and nobody else's.
+#[test]
+fn a_reload_brings_the_secret_of_the_daemons_own_configuration() {
+    use std::os::unix::fs::OpenOptionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let (config, secret) = (dir.path().join("config.toml"), dir.path().join("network.secret"));
+    let id = "6kpsY+KcUgq+9VB7Ey7F+ZVHdq6+vnuSQh7qaRRG0iw=";
+    std::fs::write(&config, format!("[network]\nid = {id:?}\nsecret_file = {secret:?}\n")).unwrap();
+    let write = |text: &str| {
+        let mut file = std::fs::File::options();
+        let mut file = file.write(true).create(true).truncate(true).mode(0o600).open(&secret).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    };
+    write(&format!("# first\n{id}\n"));
+    let answer = json!({"parameters": {"changed": [], "needs_restart": []}});
+    let exchanges = |config_file: &str| {
+        let status = Status { config_file: config_file.into(), ..status() };
+        vec![vec![json!({"parameters": status})], vec![answer.clone()]]
+    };
+    let path = config.to_str().unwrap();
+    let (requests, output) = converse(&["reload", "--config", path], exchanges(path));
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(requests[1]["parameters"], json!({"secrets": format!("{id}\n")}));
+    let (requests, _) = converse(&["reload", "--config", path], exchanges("/home/user/config.toml"));
+    assert_eq!(requests[1]["parameters"], json!({}));
+    // A broken one is told here, and nothing is asked for.
+    write("AAAA\n");
+    let (requests, output) = converse(&["reload", "--config", path], exchanges(path)[..1].to_vec());
+    assert_eq!((requests.len(), output.status.code()), (1, Some(1)));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("network.secret:1: expected 32 bytes"));
 }

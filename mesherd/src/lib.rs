@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod control;
 pub mod daemon;
+pub mod exports;
 pub mod gossip;
 pub mod interfaces;
 pub mod publish;

@@ -95,6 +95,8 @@ fn status() -> Status {
         sentence: "sol: all is well".into(),
         started_unix_ms: 1,
         log_level: "info".into(),
+        config_file: "/etc/data-mesher/config.toml".into(),
+        state_directory: "/var/lib/data-mesher".into(),
         network: Network {
             id: "id".into(),
             domain: Some("sol".into()),

@@ -93,7 +93,7 @@ fn in_a_certified_network_a_claim_counts_by_its_certificate_and_falls_with_a_rev
         status.warnings.iter().any(|w| w.contains("this is not a certificate"))
     });
     let mut client = Client::connect(&beta.dir.join("run").join(mesher_control::SOCKET_NAME)).unwrap();
-    let error = client.call::<serde_json::Value>(&Call::Reload {}).unwrap_err().to_string();
+    let error = client.call::<serde_json::Value>(&Call::Reload { secrets: None }).unwrap_err().to_string();
     assert!(error.contains("host.cert"), "{error}");
 
     // Each rule that refuses is named.

@@ -117,7 +117,7 @@ impl Connection {
             Call::Explain { name } => self.ask(|reply| Asked::Explain { name, reply }).await,
             Call::Table {} => self.ask(Asked::Table).await,
             Call::Metrics {} => self.ask(Asked::Metrics).await,
-            Call::Reload {} => self.ask(Asked::Reload).await,
+            Call::Reload { secrets } => self.ask(|reply| Asked::Reload { secrets, reply }).await,
             Call::Claim { name } => self.ask(|reply| Asked::Claim { name, reply }).await,
             Call::Release { name } => self.ask(|reply| Asked::Release { name, reply }).await,
             Call::SetLogLevel { level } => self.ask(|reply| Asked::SetLogLevel { level, reply }).await,

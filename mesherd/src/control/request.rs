@@ -3,7 +3,7 @@
 use mesher_control::types::{
     Change, Claimed, Explanation, LogLevelSet, Metrics, Names, Peers, Released, Reloaded, Status, TableReply,
 };
-use mesher_control::{Call, Error};
+use mesher_control::{Call, Error, SecretText};
 use tokio::sync::{broadcast, oneshot};
 
 use super::Caller;
@@ -36,7 +36,10 @@ pub enum Asked {
     Metrics(Responder<Metrics>),
     /// The answer is where the changes will come from; the server passes them on.
     Watch(Responder<broadcast::Receiver<Change>>),
-    Reload(Responder<Reloaded>),
+    Reload {
+        secrets: Option<SecretText>,
+        reply: Responder<Reloaded>,
+    },
     Claim {
         name: String,
         reply: Responder<Claimed>,
@@ -54,7 +57,7 @@ pub enum Asked {
 /// A change in words, for the journal: who asked for what.
 pub(super) fn in_words(call: &Call) -> String {
     match call {
-        Call::Reload {} => "reload".to_owned(),
+        Call::Reload { .. } => "reload".to_owned(),
         Call::Claim { name } => format!("claim {name:?}"),
         Call::Release { name } => format!("release {name:?}"),
         Call::SetLogLevel { level } => format!("log level {level:?}"),

@@ -24,6 +24,8 @@ impl Daemon {
             sentence: self.sentence(),
             started_unix_ms: unix_ms(self.started),
             log_level: log::max_level().as_str().to_lowercase(),
+            config_file: self.options.config.display().to_string(),
+            state_directory: self.options.state_dir.display().to_string(),
             network: self.network_answer(),
             host: types::Host {
                 label: self.config.host.label.to_string(),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use log::LevelFilter;
 use mesher_claims::names::ClaimName;
 use mesher_config::LogLevel;
-use mesher_control::Error;
 use mesher_control::types::{Claimed, LogLevelSet, Metrics, Names, Peers, Released, Reloaded, TableReply};
+use mesher_control::{Error, SecretText};
 
 use super::{Daemon, clock};
 use crate::control::{Asked, Request};
@@ -23,15 +23,15 @@ impl Daemon {
             Asked::Table(reply) => drop(reply.send(Ok(TableReply { table: self.table() }))),
             Asked::Metrics(reply) => drop(reply.send(Ok(Metrics { text: self.metrics().await }))),
             Asked::Watch(reply) => drop(reply.send(Ok(journal::watch()))),
-            Asked::Reload(reply) => drop(reply.send(self.reload_for_caller().await)),
+            Asked::Reload { secrets, reply } => drop(reply.send(self.reload_for_caller(secrets).await)),
             Asked::Claim { name, reply } => drop(reply.send(self.claim(&name).await)),
             Asked::Release { name, reply } => drop(reply.send(self.release(&name).await)),
             Asked::SetLogLevel { level, reply } => drop(reply.send(set_log_level(&level))),
         }
     }
 
-    async fn reload_for_caller(&mut self) -> Result<Reloaded, Error> {
-        let reloaded = self.reload().await.map_err(|failure| Error::ReloadFailed {
+    async fn reload_for_caller(&mut self, secrets: Option<SecretText>) -> Result<Reloaded, Error> {
+        let reloaded = self.reload(secrets).await.map_err(|failure| Error::ReloadFailed {
             problems: failure.message().lines().map(str::to_owned).collect(),
         })?;
         Ok(Reloaded { changed: reloaded.changed, needs_restart: reloaded.needs_restart })

@@ -4,7 +4,9 @@
 use std::path::Path;
 
 use mesher_claims::record::{CertificateBody, SettingsBody, Signed};
+use mesher_config::secret::SecretBytes;
 use mesher_config::{Config, certificate, settings};
+use mesher_control::SecretText;
 
 use crate::cli::{Failure, Options};
 use crate::gossip::Secrets;
@@ -16,20 +18,45 @@ const CERTIFICATE: &str = "host.cert";
 /// All of them, each verified.
 pub(super) struct Files {
     pub(super) config: Config,
-    pub(super) secrets: Secrets,
+    /// None: those in force stay, because the daemon cannot see whether there are others.
+    pub(super) secrets: Option<Secrets>,
     pub(super) settings: Option<Signed<SettingsBody>>,
     /// Or why there is none: the other parts are of use without it.
     pub(super) certificate: Result<Option<Signed<CertificateBody>>, Failure>,
 }
 
 impl Files {
-    /// Reads all of them.
+    /// Reads all of them for the start.
     ///
     /// # Errors
     /// When one of them but the certificate is missing or wrong, with what the operator is to do.
     pub(super) fn read(options: &Options) -> Result<Self, Failure> {
         let config = load_config(options)?;
-        let secrets = load_secrets(&config)?;
+        let secrets = Some(load_secrets(&config)?);
+        Self::read_others(config, secrets)
+    }
+
+    /// Reads all of them for a reload. `secrets` is the text of the secrets' file from a caller who may read it. Without it, and
+    /// with a credential from the service's start, the secrets stay: systemd does not renew a credential, so it would take back
+    /// what an earlier reload brought.
+    ///
+    /// # Errors
+    /// As [`Files::read`].
+    pub(super) fn read_again(options: &Options, secrets: Option<&SecretText>) -> Result<Self, Failure> {
+        let config = load_config(options)?;
+        let from_credential = || {
+            let found = credentials::find(credentials::directory().as_deref(), credentials::NETWORK_SECRET);
+            !matches!(found, Ok(None))
+        };
+        let secrets = match secrets {
+            Some(text) => Some(parse_secrets(&config.network.secret_file, text)?),
+            None if from_credential() => None,
+            None => Some(load_secrets(&config)?),
+        };
+        Self::read_others(config, secrets)
+    }
+
+    fn read_others(config: Config, secrets: Option<Secrets>) -> Result<Self, Failure> {
         let settings = load_settings(&config)?;
         let certificate = load_certificate(&config);
         Ok(Self { config, secrets, settings, certificate })
@@ -47,9 +74,18 @@ fn load_secrets(config: &Config) -> Result<Secrets, Failure> {
     let directory = credentials::directory();
     let secrets = credentials::network_secrets(directory.as_deref(), &config.network.secret_file)
         .map_err(|error| Failure::Config(error.to_string()))?;
-    Secrets::new(secrets.iter().map(|secret| *secret.expose())).ok_or_else(|| {
-        Failure::Config(format!("{}: it holds no secret", config.network.secret_file.display()))
-    })
+    to_seal_with(&config.network.secret_file, &secrets)
+}
+
+fn parse_secrets(file: &Path, text: &SecretText) -> Result<Secrets, Failure> {
+    let secrets = mesher_config::secret::parse_secrets(file, text.expose())
+        .map_err(|error| Failure::Config(error.to_string()))?;
+    to_seal_with(file, &secrets)
+}
+
+fn to_seal_with(file: &Path, secrets: &[SecretBytes]) -> Result<Secrets, Failure> {
+    Secrets::new(secrets.iter().map(|secret| *secret.expose()))
+        .ok_or_else(|| Failure::Config(format!("{}: it holds no secret", file.display())))
 }
 
 /// The settings file, if one is configured: verified, so that a wrong file is found here and not by the peers.

@@ -35,6 +35,7 @@ use mesher_config::Config;
 use tokio::sync::watch;
 
 use crate::cli::{Failure, Options};
+use crate::exports::Exporter;
 use crate::gossip::GossipHandle;
 use crate::interfaces::{Selection, Snapshot};
 use crate::publish::Publisher;
@@ -64,6 +65,9 @@ struct Daemon {
     node: Node,
     state: Arc<StateDirectory>,
     publisher: Publisher,
+    exporter: Exporter,
+    /// When the metrics were last exported.
+    metrics_exported: Option<Instant>,
     gossip: GossipHandle,
     contacts: Contacts,
     trust: Trust,

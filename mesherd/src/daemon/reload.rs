@@ -3,10 +3,12 @@
 use mesher_claims::node::NodeConfig;
 use mesher_claims::record::{CertificateBody, SettingsBody, Signed};
 use mesher_config::Config;
+use mesher_control::SecretText;
 
 use super::files::Files;
 use super::{Daemon, addresses, clock, start, trust};
 use crate::cli::Failure;
+use crate::exports::Names;
 use crate::interfaces::Selection;
 use crate::systemd::{events, journal, logging};
 
@@ -20,13 +22,14 @@ pub(super) struct Reloaded {
 }
 
 impl Daemon {
-    /// Reads configuration, secrets, settings and certificate again. Nothing is taken over unless all of it is good.
+    /// Reads configuration, secrets, settings and certificate again. Nothing is taken over unless all of it is good. `secrets` is
+    /// the text of the secrets' file, where the caller may read it and the daemon may not.
     ///
     /// # Errors
     /// When something is wrong with it; everything stays as it was.
-    pub(super) async fn reload(&mut self) -> Result<Reloaded, Failure> {
+    pub(super) async fn reload(&mut self, secrets: Option<SecretText>) -> Result<Reloaded, Failure> {
         self.notifier.reloading();
-        let outcome = self.try_reload().await;
+        let outcome = self.try_reload(secrets).await;
         match &outcome {
             Ok(reloaded) => {
                 let restart = if reloaded.needs_restart.is_empty() {
@@ -51,15 +54,16 @@ impl Daemon {
         outcome
     }
 
-    async fn try_reload(&mut self) -> Result<Reloaded, Failure> {
-        let Files { config, secrets, settings, certificate } = Files::read(&self.options)?;
+    async fn try_reload(&mut self, secrets: Option<SecretText>) -> Result<Reloaded, Failure> {
+        let Files { config, secrets, settings, certificate } =
+            Files::read_again(&self.options, secrets.as_ref())?;
         let certificate = certificate?;
         if let Some(certificate) = &certificate {
             trust::check_for(&self.node.me(), certificate.clone()).map_err(Failure::Config)?;
         }
         let needs_restart: Vec<String> =
             self.config.needs_restart(&config).into_iter().map(str::to_owned).collect();
-        let changed = changes(&self.config, &config);
+        let mut changed = changes(&self.config, &config);
         logging::set_level(config.log_level.into());
         // What needs a restart stays as it is in the running daemon.
         let mut config = config;
@@ -69,16 +73,44 @@ impl Daemon {
         config.cluster.bind = self.config.cluster.bind;
         config.cluster.gossip_interval = self.config.cluster.gossip_interval;
         self.config = config;
-        self.secrets_changed(&secrets);
-        self.gossip.set_secrets(secrets).await;
+        if let Some(secrets) = secrets {
+            if self.secrets_changed(&secrets) {
+                note(&mut changed, "network.secret_file");
+            }
+            self.gossip.set_secrets(secrets).await;
+        } else {
+            log::info!(
+                "the network secrets stay as they are: the service has them from its start, as a credential. New ones come with \
+                 `systemctl reload data-mesher` or `mesherctl reload`, as root"
+            );
+        }
         self.gossip.set_bootstrap(start::bootstrap(&self.config, &self.contacts));
+        self.reconfigure_exports();
         self.selection.send_replace(Selection::from(&self.config.host));
+        let revision = self.node.settings().map(|settings| settings.revision);
         if let Some(settings) = settings {
+            if revision.is_none_or(|revision| settings.revision > revision) {
+                note(&mut changed, "network.settings_file");
+            }
             self.bring_settings(settings);
         }
         self.apply_node_config();
+        let serial = self.certificate().map(|certificate| certificate.serial);
+        if certificate.as_ref().is_some_and(|new| serial.is_none_or(|serial| new.serial > serial)) {
+            note(&mut changed, "host.certificate_file");
+        }
         self.take_certificate(certificate);
         Ok(Reloaded { changed, needs_restart })
+    }
+
+    /// Other exports are wanted from now on, and with what there is to say.
+    fn reconfigure_exports(&mut self) {
+        self.exporter.configure(self.config.exports.clone());
+        self.metrics_exported = None;
+        if let (true, Some(settings)) = (self.exporter.wants_names(), self.node.settings()) {
+            let contents = self.publisher.contents().clone();
+            self.exporter.names(Names { domain: settings.domain.clone(), contents });
+        }
     }
 
     /// Hands the node what configuration, run-time claims and addresses come to by now.
@@ -128,6 +160,13 @@ impl Daemon {
     }
 }
 
+/// Adds a key whose file has a new content, if it is not in the list for its new path.
+fn note(changed: &mut Vec<String>, key: &str) {
+    if !changed.iter().any(|there| there == key) {
+        changed.push(key.to_owned());
+    }
+}
+
 /// The keys in which the new configuration differs and that take effect at once.
 fn changes(old: &Config, new: &Config) -> Vec<String> {
     let differences = [
@@ -142,6 +181,7 @@ fn changes(old: &Config, new: &Config) -> Vec<String> {
         ("cluster.bootstrap_nodes", old.cluster.bootstrap_nodes != new.cluster.bootstrap_nodes),
         ("cluster.join_timeout", old.cluster.join_timeout != new.cluster.join_timeout),
         ("nss", old.nss != new.nss),
+        ("exports", old.exports != new.exports),
     ];
     differences.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key.to_owned()).collect()
 }

@@ -17,6 +17,7 @@ use super::clock;
 use super::start::Inputs;
 use super::{Daemon, addresses, start};
 use crate::control::{AccessPolicy, Request, Server};
+use crate::exports::METRICS_EVERY;
 use crate::gossip::{self, NodeId};
 use crate::interfaces::Snapshot;
 use crate::publish::EXTEND_EVERY;
@@ -63,7 +64,7 @@ impl Daemon {
                 _ = extend.tick() => self.keep_up().await,
                 ended = signals.next() => match ended {
                     Told::Stop(why) => break self.stop(why).await,
-                    Told::Reload => drop(self.reload().await),
+                    Told::Reload => drop(self.reload(None).await),
                 },
             }
             self.node.tick(clock::now());
@@ -198,6 +199,7 @@ impl Daemon {
         if tokio::time::timeout(GOSSIP_ANSWERS_WITHIN, self.gossip.responds()).await.unwrap_or(false) {
             self.gossiping.beat();
         }
+        self.export_metrics().await;
         self.keep_trust();
         self.save_store_when_due().await;
         if let Some(peers) = self.contacts.take_changed() {
@@ -206,6 +208,14 @@ impl Daemon {
             if let Ok(Err(error)) = saved {
                 log::debug!("the peers' addresses could not be saved: {error}");
             }
+        }
+    }
+
+    async fn export_metrics(&mut self) {
+        let due = self.metrics_exported.is_none_or(|at| at.elapsed() >= METRICS_EVERY);
+        if due && self.exporter.wants_metrics() {
+            self.metrics_exported = Some(Instant::now());
+            self.exporter.metrics(self.metrics().await);
         }
     }
 
@@ -233,6 +243,7 @@ impl Daemon {
         journal::event(events::STOPPING).log(format_args!("stopping on {why}"));
         // First the lease: names must not outlive a stop by more than a restart takes.
         self.publisher.retire();
+        self.exporter.stop();
         self.save_store().await;
         if let Err(error) = self.state.save_peers(&self.contacts.remembered()) {
             log::debug!("the peers' addresses could not be saved: {error}");

@@ -20,6 +20,7 @@ use super::trust::Trust;
 use super::{Daemon, addresses, clock};
 use crate::cli::{Failure, Options};
 use crate::control;
+use crate::exports::Exporter;
 use crate::gossip::{self, Generations, Gossip, GossipConfig, NodeId};
 use crate::interfaces::{Selection, Snapshot, Watcher};
 use crate::publish::{self, Publisher};
@@ -49,6 +50,7 @@ pub(super) async fn start(options: Options) -> Result<(Daemon, Inputs), Failure>
     let node = start_node(&files.config, &state, &extra_names, &contacts, place.bound, &snapshot)?;
     let advertised = addresses::to_advertise(place.bound, &snapshot);
     let Files { config, secrets, certificate, settings } = files;
+    let secrets = secrets.ok_or_else(|| Failure::Config("there is no network secret".to_owned()))?;
     let trust = Trust::new(&secrets, &config.host.certificate_file);
     let gossip_config = gossip_config(&config, &node, &contacts, &state, advertised);
     let gate = Arc::new(RecordGate::new(config.network.id));
@@ -65,6 +67,8 @@ pub(super) async fn start(options: Options) -> Result<(Daemon, Inputs), Failure>
         node,
         state,
         publisher: place.publisher,
+        exporter: Exporter::start(config.exports.clone(), &options.runtime_dir),
+        metrics_exported: None,
         gossip,
         contacts,
         trust,

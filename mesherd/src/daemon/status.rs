@@ -5,6 +5,7 @@ use mesher_claims::view::Standing;
 
 use super::Daemon;
 use super::addresses::link_local_scope;
+use crate::exports::Names;
 use crate::publish::{Publishing, contents};
 
 impl Daemon {
@@ -23,6 +24,9 @@ impl Daemon {
         self.store_dirty = true;
         let contents = contents(self.node.view(), &settings.domain, publishing);
         self.published = Some(stamp);
+        if self.exporter.wants_names() {
+            self.exporter.names(Names { domain: settings.domain.clone(), contents: contents.clone() });
+        }
         // What cannot be written now is tried again with every extension of the lease.
         self.publisher.publish(contents);
     }

@@ -141,7 +141,7 @@ impl Daemon {
 
     /// What an operator must see to, each in a sentence.
     pub(super) fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
+        let mut warnings = self.exporter.failures();
         if let Some(locked_out) = self.locked_out() {
             warnings.push(locked_out);
         }
@@ -158,11 +158,11 @@ impl Daemon {
         warnings
     }
 
-    /// New secrets are in force.
-    pub(super) fn secrets_changed(&mut self, secrets: &Secrets) {
+    /// These secrets are in force. Returns whether they are others than before.
+    pub(super) fn secrets_changed(&mut self, secrets: &Secrets) -> bool {
         let ids: Vec<KeyId> = secrets.key_ids().collect();
         if ids == self.trust.secrets {
-            return;
+            return false;
         }
         let list: Vec<String> = ids.iter().map(ToString::to_string).collect();
         journal::event(events::SECRET_CHANGED).log(format_args!(
@@ -172,6 +172,7 @@ impl Daemon {
         ));
         self.trust.secrets = ids;
         self.trust.locked_out = (self.gossip.counters().unknown_key_peers, None);
+        true
     }
 
     /// Finds out which own claims the network's rules refuse, if anything has changed, and tells of what is new.

@@ -73,6 +73,11 @@ pub const TABLE_WRITE_FAILED: Event =
 /// Publishing the table works again.
 pub const TABLE_WRITE_RECOVERED: Event =
     event("table_write_recovered", "8c85cf49edf54f22af2295ea43756491", Level::Info);
+/// An export cannot be written; the last good file stays.
+pub const EXPORT_FAILED: Event = event("export_failed", "aa0fe3e3b72848a59ab25f6d43b3ee98", Level::Error);
+/// An export is written again.
+pub const EXPORT_RECOVERED: Event =
+    event("export_recovered", "c0f52ecd1d9a4c7b93c9e0f3a8a86d2b", Level::Info);
 /// The gossip task ended or panicked and was rebuilt.
 pub const GOSSIP_RESTARTED: Event =
     event("gossip_restarted", "5b3e6f06343c443c8732ca63b8514b58", Level::Error);
@@ -134,6 +139,8 @@ pub const ALL: &[Event] = &[
     STATE_WRITE_FAILED,
     TABLE_WRITE_FAILED,
     TABLE_WRITE_RECOVERED,
+    EXPORT_FAILED,
+    EXPORT_RECOVERED,
     GOSSIP_RESTARTED,
     CERTIFICATE_EXPIRING,
     CLAIM_NOT_ADMITTED,

@@ -150,7 +150,7 @@ impl Daemon {
     }
 
     pub fn reload(&self) -> Reloaded {
-        self.ask(&Call::Reload {})
+        self.ask(&Call::Reload { secrets: None })
     }
 
     /// Waits until the status is as wanted.

@@ -49,7 +49,7 @@ def schema(tools: Tools) -> None:
     keys = set(re.findall(r"^\| `([a-z_.]+)` \|", page, re.MULTILINE))
     # The secret reaches the daemon as a credential.
     keys.discard("network.secret_file")
-    sections = {"network", "host", "cluster", "nss"}
+    sections = {"network", "host", "cluster", "nss", "exports"}
     settings = {option["name"].removeprefix(_PREFIX + "settings.") for option in _options(tools) if option["name"].startswith(_PREFIX + "settings.")}
     expect("settings that the daemon does not have", settings - sections - keys, set())
     expect("keys of the daemon that are no option", keys - settings, set())
