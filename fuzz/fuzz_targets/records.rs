@@ -25,7 +25,7 @@ fuzz_target!(|data: &[u8]| {
             Message::Records { pushed, records } => {
                 node.receive(now, records, if pushed { Via::Push } else { Via::Sync });
             }
-            Message::Digest { reply, digest } => drop(node.receive_digest(now, digest, reply)),
+            Message::Digest { purpose, digest } => drop(node.receive_digest(now, digest, purpose)),
         }
     }
     let text = format!("1{}", data_encoding::BASE64URL_NOPAD.encode(data));

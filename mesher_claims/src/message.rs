@@ -1,8 +1,8 @@
 //! The messages two nodes exchange beside the carrier: pushes of new records, and synchronisation by digest.
 //!
 //! A message is its format's version (one byte, 1) and the borsh encoding of [`Message`]. Synchronisation goes: A sends its
-//! digest; B answers with the records A lacks and its own digest, marked as a reply; A sends what B lacks. When A's store
-//! satisfies the digest B replied with, A is synchronised.
+//! digest; B answers with the records A lacks and its own digest, and says how far it has come itself; A sends what B lacks.
+//! When A's store satisfies the digest B answered with, A is synchronised, if B is one to be synchronised with ([`Standing`]).
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -20,8 +20,8 @@ const TARGET_LENGTH: usize = 16 * 1024;
 pub enum Message {
     /// What the sender has.
     Digest {
-        /// Whether it answers a digest; then it is not answered with another.
-        reply: bool,
+        /// What it is sent for.
+        purpose: Purpose,
         /// The digest.
         digest: Digest,
     },
@@ -34,9 +34,29 @@ pub enum Message {
     },
 }
 
+/// What a digest is sent for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum Purpose {
+    /// It asks for the receiver's.
+    Question,
+    /// It answers a digest, and is not answered with another. It says how far the sender has come.
+    Answer(Standing),
+}
+
+/// How far the sender of a digest has come: whether it knows enough for others to be synchronised with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum Standing {
+    /// It has never been a member, or remembers nothing of it, and is joining: it may know the settings and nothing else.
+    Newcomer,
+    /// It was a member before, and is joining: what it knows may be as old as its absence is long.
+    Returning,
+    /// It has joined.
+    Joined,
+}
+
 #[derive(BorshSerialize, BorshDeserialize)]
 enum Wire {
-    Digest { reply: bool, digest: Digest },
+    Digest { purpose: Purpose, digest: Digest },
     Records { pushed: bool, records: Vec<WireRecord> },
 }
 
@@ -59,7 +79,7 @@ impl Message {
     /// The message's bytes.
     pub fn encode(&self) -> Vec<u8> {
         let wire = match self {
-            Self::Digest { reply, digest } => Wire::Digest { reply: *reply, digest: digest.clone() },
+            Self::Digest { purpose, digest } => Wire::Digest { purpose: *purpose, digest: digest.clone() },
             Self::Records { pushed, records } => {
                 Wire::Records { pushed: *pushed, records: records.iter().map(WireRecord::new).collect() }
             }
@@ -99,7 +119,7 @@ impl Message {
         let wire = Wire::try_from_slice(body).map_err(|error| Refusal::Malformed(error.to_string()))?;
         let mut refused = Vec::new();
         let message = match wire {
-            Wire::Digest { reply, digest } => Self::Digest { reply, digest },
+            Wire::Digest { purpose, digest } => Self::Digest { purpose, digest },
             Wire::Records { pushed, records } => {
                 let records = records.into_iter().filter_map(|wire| {
                     match Record::from_carrier(network, &wire.key, &wire.value) {

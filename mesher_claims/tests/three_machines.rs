@@ -4,39 +4,7 @@ mod world;
 
 use mesher_claims::event::{BrokenBy, Event};
 use world::World;
-
-const NAMES: [&str; 8] = ["mercury", "venus", "earth", "mars", "jupiter", "saturn", "uranus", "neptune"];
-
-fn planets() -> World {
-    World::new(&[
-        ("alpha", &["mercury", "venus", "earth"]),
-        ("beta", &["mars", "jupiter"]),
-        ("gamma", &["earth", "saturn", "uranus", "neptune"]),
-    ])
-}
-
-fn all_up() -> World {
-    let mut world = planets();
-    world.boot_founder("alpha");
-    world.run(6_000);
-    world.boot("beta");
-    world.boot("gamma");
-    world.run(3_000);
-    world
-}
-
-fn expected(name: &str) -> &'static str {
-    match name {
-        "mercury" | "venus" | "earth" => "alpha",
-        "mars" | "jupiter" => "beta",
-        _ => "gamma",
-    }
-}
-
-#[track_caller]
-fn assert_sees(world: &World, on: &str, name: &str, holder: Option<&str>) {
-    assert_eq!(world.lookup(on, name).as_deref(), holder, "{name} as {on} sees it");
-}
+use world::planets::{NAMES, all_up, assert_sees, expected};
 
 #[test]
 fn three_machines_agree_on_eight_names() {

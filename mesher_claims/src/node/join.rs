@@ -1,9 +1,15 @@
 //! Joining: a node claims only after it has synchronised with one peer, or has waited in vain.
+//!
+//! Not every peer will do. One that is joining itself may know the settings and nobody yet, or what was true a week ago: who
+//! claimed a name by that would hold, in its own eyes, what others have held all along. So whoever has something to claim anew
+//! waits for a peer that has joined, or for `join_timeout`. Whoever only goes on renewing does with a peer that was a
+//! member before: so a mesh whose machines all restart at once is back at once.
 
 use std::collections::BTreeSet;
 
 use super::{Effect, Node, Phase};
 use crate::event::{BrokenBy, Event, JoinedBy};
+use crate::message::Standing;
 use crate::names::ClaimName;
 use crate::record::{ClaimBody, ClaimState, Record, Signed};
 use crate::time::{Age, Now};
@@ -18,6 +24,9 @@ const SYNC_INTERVAL_PER_HOST_MS: u64 = 300;
 const SYNC_SOON_MS: u64 = 500;
 /// and not sooner after the one before.
 const SYNC_SOON_EVERY_MS: u64 = 5_000;
+/// A node that is joining asks again at the news of a host, for a host that is news has joined; this long after it asked last,
+/// and each time longer by as much: where many join at once, everybody is news.
+const SYNC_AT_NEWS_MS: u64 = 150;
 
 impl Node {
     pub(super) fn tick_joining(&mut self, now: Now, until_boot_ms: u64) {
@@ -50,11 +59,39 @@ impl Node {
         self.effects.push(Effect::Synchronise);
     }
 
-    /// Asks for a synchronisation soon: something was missed. Not more often than [`SYNC_SOON_EVERY_MS`].
+    /// Asks for a synchronisation soon: something was missed. Not more often than [`SYNC_SOON_EVERY_MS`], once joined.
     pub(super) fn synchronise_soon(&mut self, now: Now) {
-        let earliest =
-            self.last_sync_boot_ms.saturating_add(SYNC_SOON_EVERY_MS).max(now.boot_ms + SYNC_SOON_MS);
+        let (after_ms, every_ms) = match self.phase {
+            Phase::Joining { .. } => (0, SYNC_AT_NEWS_MS * u64::from(self.sync_attempts)),
+            Phase::Running | Phase::Silenced => (SYNC_SOON_MS, SYNC_SOON_EVERY_MS),
+        };
+        let earliest = self.last_sync_boot_ms.saturating_add(every_ms).max(now.boot_ms + after_ms);
         self.next_sync_boot_ms = self.next_sync_boot_ms.min(earliest);
+    }
+
+    /// What this node says of itself when it answers a digest.
+    pub(super) fn standing(&self) -> Standing {
+        match self.phase {
+            Phase::Joining { .. } if self.fresh => Standing::Newcomer,
+            Phase::Joining { .. } => Standing::Returning,
+            Phase::Running | Phase::Silenced => Standing::Joined,
+        }
+    }
+
+    /// Whether to know what a peer of this standing knows is to be synchronised.
+    pub(super) fn suffices(&self, now: Now, peer: Standing) -> bool {
+        match peer {
+            _ if !matches!(self.phase, Phase::Joining { .. }) => true,
+            Standing::Newcomer => false,
+            Standing::Returning => !self.has_to_mint(now),
+            Standing::Joined => true,
+        }
+    }
+
+    /// Whether joining now would claim anything anew.
+    fn has_to_mint(&self, now: Now) -> bool {
+        let broken = self.store.claim_ttl_ms().is_none_or(|ttl| self.broken_by(now, ttl).is_some());
+        self.fresh || broken || self.config.names.keys().any(|name| self.unbroken_claim(name).is_none())
     }
 
     /// One peer's whole digest is satisfied, settings included.
@@ -101,6 +138,8 @@ impl Node {
     fn finish_join(&mut self, now: Now, how: JoinedBy) {
         let Some(ttl) = self.store.claim_ttl_ms() else { return };
         self.tell(Event::Joined { how });
+        // Joining may have taken so long that the store forgot it: what has no host record is not kept for long.
+        self.take_up_certificate(now);
         let adopted = self.fresh && self.adopt(now);
         if !adopted {
             let broken = self.broken_by(now, ttl);

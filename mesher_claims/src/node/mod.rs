@@ -20,9 +20,10 @@ pub use receive::Via;
 use crate::address::Addresses;
 use crate::event::{BrokenBy, Event};
 use crate::keys::{HostKey, NetworkId, SecretKey};
+use crate::message::Standing;
 use crate::names::{ClaimName, Label};
 use crate::record::{CertificateBody, ClaimBody, Record, SettingsBody, Signed};
-use crate::store::{AgedRecord, Merged, Store};
+use crate::store::{AgedRecord, Digest, Merged, Store};
 use crate::time::{Age, MeshClock, Now, broken_after_ms};
 use crate::view::View;
 
@@ -112,8 +113,8 @@ pub struct Node {
     shorter_ttl_ms: Option<u64>,
     /// The store's revision that this witness has judged.
     witnessed_revision: Option<u64>,
-    /// What remains of the digest that must be satisfied to be synchronised.
-    wanted: Option<crate::store::Digest>,
+    /// What remains of the digest that must be satisfied to be synchronised, and the standing of the peer it is from.
+    wanted: Option<(Standing, Digest)>,
     next_renewal_boot_ms: u64,
     announce_all: bool,
     /// Own claims that peers showed while joining, unlike what is known here.

@@ -3,7 +3,7 @@
 use super::{Effect, Node, Phase};
 use crate::event::Event;
 use crate::keys::NodeId;
-use crate::message::Message;
+use crate::message::{Message, Purpose};
 use crate::record::{HostBody, Record, Signed};
 use crate::store::{AgedRecord, Digest, Merged};
 use crate::time::{Age, Now};
@@ -47,11 +47,14 @@ impl Node {
             };
             let missed = via != Via::Sync && self.is_back(&record);
             let news = self.take(now, &record, age);
-            if news && (missed || (via != Via::Push && via != Via::Sync && matches!(record, Record::Host(_))))
+            let host_news = news && matches!(record, Record::Host(_));
+            let joining = matches!(self.phase, Phase::Joining { .. });
+            if (news && missed) || (host_news && matches!(via, Via::Carrier { .. })) || (host_news && joining)
             {
                 self.synchronise_soon(now);
             }
             if news && via == Via::Push {
+                let age = self.age_to_pass_on(now, &record, age);
                 new.push(AgedRecord { record, age });
             }
         }
@@ -62,7 +65,7 @@ impl Node {
     }
 
     /// Takes in a peer's digest. Returns the messages to send back to that peer.
-    pub fn receive_digest(&mut self, now: Now, digest: Digest, reply: bool) -> Vec<Message> {
+    pub fn receive_digest(&mut self, now: Now, digest: Digest, purpose: Purpose) -> Vec<Message> {
         self.gives_up_if_broken(now);
         let comparison = self.store.compare(now, &digest);
         let same_settings = self.store.settings_stamp() == digest.settings;
@@ -91,18 +94,28 @@ impl Node {
             }
         }
         let mut messages = Message::records(false, records);
-        if reply {
-            self.wanted = (digest.settings.0 > 0).then_some(digest);
-            self.check_synchronised(now);
-        } else {
-            messages.push(Message::Digest { reply: true, digest: self.own_digest(now) });
+        match purpose {
+            Purpose::Question => {
+                let mut digest = self.own_digest(now);
+                if self.phase != Phase::Running {
+                    // It says nothing of itself yet: whoever waited to hear what it has not said would wait in vain.
+                    digest.hosts.retain(|entry| entry.host != me);
+                }
+                messages.push(Message::Digest { purpose: Purpose::Answer(self.standing()), digest });
+            }
+            // An answer that does not count must not take the place of one that does and is not satisfied yet.
+            Purpose::Answer(standing) if digest.settings.0 > 0 && self.suffices(now, standing) => {
+                self.wanted = Some((standing, digest));
+                self.check_synchronised(now);
+            }
+            Purpose::Answer(_) => {}
         }
         messages
     }
 
     /// The digest to send on [`Effect::Synchronise`].
     pub fn digest(&self, now: Now) -> Message {
-        Message::Digest { reply: false, digest: self.own_digest(now) }
+        Message::Digest { purpose: Purpose::Question, digest: self.own_digest(now) }
     }
 
     fn own_digest(&self, now: Now) -> Digest {
@@ -120,12 +133,20 @@ impl Node {
     }
 
     fn check_synchronised(&mut self, now: Now) {
-        let Some(wanted) = &mut self.wanted else { return };
+        let Some((standing, wanted)) = &mut self.wanted else { return };
         self.store.strike_out(now, &self.me, wanted);
+        let standing = *standing;
         // A peer that knows no settings knows nothing that this node could be up to date with.
-        if wanted.is_struck_out() && self.settings().is_some() {
+        if wanted.is_struck_out() && self.settings().is_some() && self.suffices(now, standing) {
             self.synchronised(now);
         }
+    }
+
+    /// The age that a record which was news goes on with. Another record of this `seq` may have been here for longer: of two
+    /// truths that one host signed with one `seq`, the second must not make the first younger.
+    fn age_to_pass_on(&self, now: Now, record: &Record, received: Age) -> Age {
+        let Record::Host(record) = record else { return received };
+        self.store.host(&record.host).map_or(received, |entry| entry.age(now).max(received))
     }
 
     /// Whether a host record shows that its host was away, or is new here: then more than this record was missed.

@@ -50,12 +50,8 @@ impl Node {
     pub(super) fn reconcile(&mut self, now: Now) {
         let mut changed = Vec::new();
         for (name, addresses) in self.config.names.clone() {
-            let have = self.own.claim(&name).map(|claim| (**claim).clone());
             let unsettled = self.unsettled.remove(&name).is_some();
-            let unbroken =
-                have.filter(|claim| claim.state == ClaimState::Held && claim.epoch >= self.own.since());
-            let unbroken = unbroken.filter(|claim| !self.is_voided(claim));
-            let epoch = match unbroken {
+            let epoch = match self.unbroken_claim(&name) {
                 Some(claim)
                     if !unsettled && claim.addresses == addresses && claim.name.as_str() == name.as_str() =>
                 {
@@ -88,6 +84,13 @@ impl Node {
             records.push(Record::Claim(claim));
         }
         self.announce(now, records);
+    }
+
+    /// The own claim on a name, if it goes on as it is.
+    pub(super) fn unbroken_claim(&self, name: &ClaimName) -> Option<&ClaimBody> {
+        let claim = self.own.claim(name)?;
+        let unbroken = claim.state == ClaimState::Held && claim.epoch >= self.own.since();
+        (unbroken && !self.is_voided(claim)).then_some(claim)
     }
 
     /// Signs a new host record.

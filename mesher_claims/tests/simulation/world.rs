@@ -156,8 +156,8 @@ impl World {
                 node.receive(now, aged.collect(), Via::Carrier { alive: *alive });
             }
             Input::Message { message, .. } => match message.as_ref() {
-                Message::Digest { reply, digest } => {
-                    answers = node.receive_digest(now, digest.clone(), *reply);
+                Message::Digest { purpose, digest } => {
+                    answers = node.receive_digest(now, digest.clone(), *purpose);
                 }
                 Message::Records { pushed, records } => {
                     node.receive(now, records.clone(), if *pushed { Via::Push } else { Via::Sync });

@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 #![allow(unreachable_pub, reason = "a module of tests has no outside")]
 
+pub mod planets;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use mesher_claims::address::Addresses;
@@ -11,7 +13,7 @@ use mesher_claims::keys::{NetworkId, SecretKey};
 use mesher_claims::message::Message;
 use mesher_claims::names::ClaimName;
 use mesher_claims::node::{Effect, Node, NodeConfig, OwnState, SavedOwn, Via};
-use mesher_claims::record::{Admission, SettingsBody, Signed};
+use mesher_claims::record::{Admission, CertificateBody, SettingsBody, Signed};
 use mesher_claims::store::{SavedStore, Store};
 use mesher_claims::time::Now;
 
@@ -41,6 +43,8 @@ pub struct World {
     pub time_ms: u64,
     pub machines: BTreeMap<&'static str, Machine>,
     pub cut: BTreeSet<(&'static str, &'static str)>,
+    pub admission: Admission,
+    pub join_timeout_ms: u64,
     flying: VecDeque<(u64, &'static str, &'static str, Vec<u8>)>,
     network_key: SecretKey,
 }
@@ -70,6 +74,8 @@ impl World {
             time_ms: 100_000,
             machines: machines.collect(),
             cut: BTreeSet::new(),
+            admission: Admission::Open,
+            join_timeout_ms: 5_000,
             flying: VecDeque::new(),
             network_key: SecretKey::from_seed(&[200; 32]),
         }
@@ -84,7 +90,7 @@ impl World {
             revision,
             domain: "sol".parse().unwrap(),
             claim_ttl_ms,
-            admission: Admission::Open,
+            admission: self.admission,
             witnesses: vec![],
             former_witnesses: vec![],
             revoked: vec![],
@@ -108,10 +114,23 @@ impl World {
             label: machine.name.parse().unwrap(),
             names: machine.names.iter().map(|name| (name.parse().unwrap(), None)).collect(),
             addresses: machine.addresses.clone(),
-            join_timeout_ms: 5_000,
+            join_timeout_ms: self.join_timeout_ms,
             has_peers: true,
-            certificate: None,
+            certificate: (self.admission == Admission::Certified).then(|| self.certificate(name)),
         }
+    }
+
+    fn certificate(&self, name: &str) -> Signed<CertificateBody> {
+        let machine = &self.machines[name];
+        let body = CertificateBody {
+            host: SecretKey::from_seed(&[machine.seed; 32]).host_key(),
+            label: machine.name.parse().unwrap(),
+            patterns: machine.names.iter().map(|name| name.parse().unwrap()).collect(),
+            not_before_ms: 0,
+            not_after_ms: 1 << 47,
+            serial: 1,
+        };
+        Signed::sign(&self.network(), &self.network_key, body)
     }
 
     /// Boots a machine and starts its daemon; the first boot of a founder brings the settings.
@@ -188,8 +207,8 @@ impl World {
             let decoded = Message::decode(&network, &bytes).unwrap();
             assert!(decoded.refused.is_empty(), "{:?}", decoded.refused);
             match decoded.message {
-                Message::Digest { reply, digest } => {
-                    for answer in node.receive_digest(now, digest, reply) {
+                Message::Digest { purpose, digest } => {
+                    for answer in node.receive_digest(now, digest, purpose) {
                         self.send(to, from, &answer);
                     }
                 }

@@ -144,8 +144,8 @@ impl Daemon {
             Message::Records { pushed, records } => {
                 self.node.receive(clock::now(), records, if pushed { Via::Push } else { Via::Sync });
             }
-            Message::Digest { reply, digest } => {
-                for answer in self.node.receive_digest(clock::now(), digest, reply) {
+            Message::Digest { purpose, digest } => {
+                for answer in self.node.receive_digest(clock::now(), digest, purpose) {
                     let bytes: Arc<[u8]> = answer.encode().into();
                     if let Err(error) = self.gossip.send_to_node(peer, from, bytes) {
                         log::debug!("{from} not answered: {error}");

@@ -1,0 +1,109 @@
+//! Join, then claim: with whom a machine may be synchronised before it claims anything.
+
+mod world;
+
+use mesher_claims::event::{Event, JoinedBy};
+use mesher_claims::record::Admission;
+use world::planets::{NAMES, all_up, assert_sees, expected, planets};
+
+#[test]
+fn a_newcomer_does_not_claim_by_the_word_of_a_peer_that_knows_nobody() {
+    let mut world = planets();
+    world.boot_founder("alpha");
+    world.run(6_000);
+    // beta has just come too: it has the settings, and nothing of alpha yet.
+    world.cut.extend([("alpha", "beta"), ("alpha", "gamma")]);
+    world.boot_founder("beta");
+    world.boot("gamma");
+    for _ in 0..5 {
+        world.run(100);
+        assert_sees(&world, "gamma", "earth", None);
+    }
+    world.cut.clear();
+    for _ in 0..100 {
+        world.run(100);
+        assert_ne!(world.lookup("gamma", "earth").as_deref(), Some("gamma"));
+    }
+    assert_sees(&world, "gamma", "earth", Some("alpha"));
+}
+
+#[test]
+fn a_newcomer_does_not_claim_by_the_word_of_a_peer_that_was_away() {
+    let mut world = all_up();
+    world.stop("beta");
+    world.run(12_000);
+    // gamma's own state is lost: it is new, and its old claims are over.
+    world.stop("gamma");
+    world.run(12_000);
+    let gamma = world.machines.get_mut("gamma").unwrap();
+    (gamma.own, gamma.store) = (None, None);
+    world.cut.extend([("alpha", "beta"), ("alpha", "gamma")]);
+    world.boot("beta");
+    world.boot("gamma");
+    world.run(500);
+    assert_sees(&world, "gamma", "earth", None);
+    assert_sees(&world, "gamma", "saturn", None);
+    world.cut.clear();
+    for _ in 0..100 {
+        world.run(100);
+        assert_ne!(world.lookup("gamma", "earth").as_deref(), Some("gamma"));
+    }
+    assert_sees(&world, "gamma", "saturn", Some("gamma"));
+}
+
+#[test]
+fn two_newcomers_do_not_wait_for_each_other_for_ever() {
+    let mut world = planets();
+    world.boot_founder("alpha");
+    world.run(100);
+    world.boot("gamma");
+    world.run(4_800);
+    for on in ["alpha", "gamma"] {
+        assert_sees(&world, on, "earth", None);
+    }
+    // alpha's join_timeout is over, and its news brings gamma in at once.
+    world.run(150);
+    for on in ["alpha", "gamma"] {
+        assert_sees(&world, on, "earth", Some("alpha"));
+        assert_sees(&world, on, "saturn", Some("gamma"));
+    }
+}
+
+#[test]
+fn machines_that_all_restart_at_once_are_back_at_once() {
+    let mut world = all_up();
+    let all = ["alpha", "beta", "gamma"];
+    all.iter().for_each(|name| world.stop(name));
+    // Each has renewed since the others' stores were saved, as after a power cut.
+    let stale: Vec<_> = all.iter().map(|name| world.machines[name].store.clone()).collect();
+    all.iter().for_each(|name| world.start(name));
+    world.run(100);
+    all.iter().for_each(|name| world.stop(name));
+    for (name, store) in all.iter().zip(stale) {
+        world.machines.get_mut(name).unwrap().store = store;
+    }
+    world.run(3_000);
+    all.iter().for_each(|name| {
+        world.machines.get_mut(name).unwrap().events.clear();
+        world.boot(name);
+    });
+    world.run(100);
+    for on in all {
+        for name in NAMES {
+            assert_sees(&world, on, name, Some(expected(name)));
+        }
+        let joined = |e: &Event| matches!(e, Event::Joined { how: JoinedBy::Synchronised });
+        assert!(world.machines[on].events.iter().any(joined), "{on} waits");
+    }
+}
+
+#[test]
+fn who_waits_long_for_the_mesh_still_has_its_certificate_then() {
+    let mut world = planets();
+    world.admission = Admission::Certified;
+    world.join_timeout_ms = 30_000;
+    world.boot_founder("alpha");
+    // Longer than twice the TTL, after which the store forgets whoever has no host record.
+    world.run(31_000);
+    assert_sees(&world, "alpha", "earth", Some("alpha"));
+}
