@@ -24,6 +24,9 @@ let
   driverOnly = [
     ".freeze("
     ".thaw("
+    "answers("
+    "lookups("
+    "random_numbers("
   ]
   ++
     lib.concatMap
@@ -68,6 +71,8 @@ let
           "it installs the Debian release files"
         else if document.packages or [ ] != [ ] then
           "it needs Debian packages: ${toString document.packages}"
+        else if lib.any (machine: machine ? state_disk) (lib.attrValues document.machines) then
+          "it takes a disk down"
         else if lib.hasInfix "/etc/systemd/system/" script then
           "it writes units where NixOS has its own"
         else if used != [ ] then

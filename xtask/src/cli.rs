@@ -19,8 +19,8 @@ Commands:
                             build them and install them on this machine (root); --from takes a finished dist tree
   uninstall [--root DIR] [--purge]
                             take them off again (root); --purge removes configuration and state as well
-  machines [SCENARIO…] [--suite bookworm|trixie] [--keep] [--script FILE --nodes FILE]
-                            run whole-machine scenarios (root), all of tests/machines when none is named
+  machines [SCENARIO…] [--suite bookworm|trixie|forky] [--lanes N] [--keep] [--script FILE --nodes FILE]
+                            run whole-machine scenarios (root), all of tests/machines when none is named, two at a time
   plants [--all] [AREA|NAME…]
                             plant faults in a copy of the tree: for each, its test must fail
   bench [--write|--check]   measure the module and the table: --write puts the results into docs/performance.md, --check
@@ -108,6 +108,9 @@ fn machines_options(parser: &mut lexopt::Parser) -> Result<machines::Options> {
     while let Some(argument) = parser.next()? {
         match argument {
             Long("suite") => options.suite = parser.value()?.string()?,
+            Long("lanes") => {
+                options.lanes = parser.value()?.parse().context("--lanes: expected a number")?;
+            }
             Long("keep") => options.keep = true,
             Long("script") => options.script = Some(parser.value()?.into()),
             Long("nodes") => options.nodes = Some(parser.value()?.into()),

@@ -15,6 +15,8 @@ pub(crate) struct Options {
     pub(crate) scenarios: Vec<String>,
     /// The Debian release the machines run.
     pub(crate) suite: String,
+    /// How many scenarios run at a time.
+    pub(crate) lanes: usize,
     /// Whether the machines stay up after the script, for a look around.
     pub(crate) keep: bool,
     /// A script from elsewhere, with its machines.
@@ -28,6 +30,7 @@ impl Default for Options {
         Options {
             scenarios: Vec::new(),
             suite: "bookworm".to_owned(),
+            lanes: LANES,
             keep: false,
             script: None,
             nodes: None,
@@ -35,13 +38,17 @@ impl Default for Options {
     }
 }
 
+/// A scenario mostly waits: two fill a machine of two processors.
+const LANES: usize = 2;
+
 /// What the driver calls, and the Debian package each comes in.
-pub(crate) const TOOLS: [(&str, &str); 9] = [
+pub(crate) const TOOLS: [(&str, &str); 10] = [
     ("python3", "python3"),
     ("mmdebstrap", "mmdebstrap"),
     ("systemd-nspawn", "systemd-container"),
     ("nft", "nftables"),
     ("ip", "iproute2"),
+    ("mkfs.ext4", "e2fsprogs"),
     ("zstd", "zstd"),
     ("unshare", "util-linux"),
     ("nsenter", "util-linux"),
@@ -84,6 +91,7 @@ pub(crate) fn driver(options: &Options) -> Result<Command> {
     if scenarios.iter().any(|(_, nodes)| needs_release_files(nodes)) {
         driver.arg("--dist").arg(dist::build()?).arg("--installer").arg(std::env::current_exe()?);
     }
+    driver.args(["--lanes", &options.lanes.to_string()]);
     if options.keep {
         driver.arg("--keep");
     }

@@ -7,7 +7,10 @@
     network.py   the bridge and the machines' links
     guest.py     commands inside a machine
     container.py a machine's body: its disk, its power, its way in
+    disk.py      a disk for a machine's state, for power cuts that lose what was not synchronised
     machine.py   a machine as a script sees it, with the NixOS test driver's names
     scenario.py  runs a script, and shows what there is to see when it fails
+    lookups.py   what a machine's programs get when they look names up
+    lanes.py     several scenarios at a time
     report.py    progress lines
 """

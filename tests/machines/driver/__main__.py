@@ -4,32 +4,38 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import base, nodes, product, report, sandbox, scenario
+from . import base, lanes, nodes, product, report, sandbox, scenario
 
 
 def main() -> int:
     arguments = _arguments()
     scenarios = list(zip(arguments.files[::2], arguments.files[1::2], strict=True))
     try:
+        # Bases are fetched out here, where there is a network.
         archives = _archives(arguments, scenarios)
+        alone = [nodes.read(nodes_file).alone for _, nodes_file in scenarios]
     except (base.NoBase, nodes.BadNodes) as error:
         print(f"machines: {error}", file=sys.stderr)
         return 1
     if not sandbox.is_inside():
-        # Bases are fetched out here, where there is a network.
+        if arguments.queue is None and arguments.lanes > 1 and len(scenarios) > 1 and not arguments.keep:
+            return _summary(lanes.run(sys.argv[1:], scenarios, alone, arguments.lanes), arguments)
         sandbox.enter(sys.argv[1:])
     sandbox.prepare()
+    outcomes = []
     try:
-        outcomes = [
-            scenario.run(script, nodes_file, _setup(arguments, archive))
-            for (script, nodes_file), archive in zip(scenarios, archives, strict=True)
-        ]
+        for index in lanes.turns(arguments.queue, len(scenarios)):
+            archive = archives[index]
+            outcome = scenario.run(*scenarios[index], _setup(arguments, archive), base.suite_of(archive))
+            outcomes.append(outcome)
+            if arguments.queue is not None:
+                lanes.tell(index, outcome)
     except KeyboardInterrupt:
         report.line("interrupted")
         return 130
     finally:
         sandbox.leave()
-    return _summary(outcomes, archives, arguments)
+    return 0 if arguments.queue is not None else _summary(outcomes, arguments)
 
 
 def _arguments() -> argparse.Namespace:
@@ -40,6 +46,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--installer", type=Path, help="xtask's binary, which installs them")
     parser.add_argument("--report", type=Path, help="a file to write the outcomes to")
     parser.add_argument("--keep", action="store_true", help="leave the machines up for a look around")
+    parser.add_argument("--lanes", type=int, default=1, help="how many scenarios run at a time")
+    parser.add_argument("--queue", type=int, help=argparse.SUPPRESS)
     parser.add_argument("files", nargs="+", type=Path, help="pairs of script and nodes.toml")
     return parser.parse_args()
 
@@ -53,7 +61,8 @@ def _archives(arguments: argparse.Namespace, scenarios: list[tuple[Path, Path]])
         recipe = (scenario_nodes.suite or arguments.suite, tuple(sorted(scenario_nodes.packages)))
         if recipe not in known:
             known[recipe] = base.archive(
-                recipe[0], list(recipe[1]), arguments.cache / "base", quiet=sandbox.is_inside()
+                recipe[0], list(recipe[1]), arguments.cache / "base",
+                quiet=sandbox.is_inside() or arguments.queue is not None,
             )
         archives.append(known[recipe])
     return archives
@@ -84,11 +93,10 @@ def _enable_network(root: Path) -> None:
     (root / "var/log/journal").mkdir(exist_ok=True)
 
 
-def _summary(outcomes: list[scenario.Outcome], archives: list[Path], arguments: argparse.Namespace) -> int:
+def _summary(outcomes: list[scenario.Outcome], arguments: argparse.Namespace) -> int:
     report.line("")
-    for outcome, archive in zip(outcomes, archives, strict=True):
-        suite = base.suite_of(archive)
-        report.line(f"{'passed' if outcome.passed else 'FAILED'}  {outcome.name} on {suite}, {outcome.seconds:.1f} s")
+    for each in outcomes:
+        report.line(f"{'passed' if each.passed else 'FAILED'}  {each.name} on {each.suite}, {each.seconds:.1f} s")
     if arguments.report:
         arguments.report.write_text(
             "".join(f"{'passed' if each.passed else 'failed'}\t{each.name}\t{each.seconds:.1f}\n" for each in outcomes)

@@ -10,6 +10,7 @@ import uuid
 from pathlib import Path
 
 from . import network, report, sandbox
+from .disk import StateDisk
 from .guest import Guest
 from .nodes import Node
 
@@ -39,6 +40,7 @@ class Container:
         self._booted = threading.Event()
         self._begun = 0.0
         self._make_disk(node, layers)
+        self._state_disk = StateDisk(self._work, self.root, node.state_disk) if node.state_disk else None
         self._notify = _Notify(self._work / "notify", self._notified)
 
     def power_on(self) -> None:
@@ -56,10 +58,16 @@ class Container:
                 env={"PATH": os.environ["PATH"], "NOTIFY_SOCKET": str(self._notify.path),
                      "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1", "SYSTEMD_LOG_LEVEL": "notice"},
             )
+        if self._state_disk:
+            self._state_disk.wait_until_attached(self._nspawn)
 
     def power_off(self) -> None:
         """Ends everything in the machine at this instant. Peers hear nothing, not even that ports are closed."""
         network.set_link(self.name, False)
+        if self._state_disk:
+            # Nobody is to see his disk fail before he dies.
+            self._freeze_whole()
+            self._state_disk.cut(self._nspawn)
         (self._cgroup / "cgroup.freeze").write_text("0")
         (self._cgroup / "cgroup.kill").write_text("1")
         self._nspawn.wait()
@@ -122,6 +130,12 @@ class Container:
 
     # Helpers.
 
+    def _freeze_whole(self) -> None:
+        self.set_frozen(True)
+        deadline = time.monotonic() + 1
+        while "frozen 1" not in (self._cgroup / "cgroup.events").read_text() and time.monotonic() < deadline:
+            time.sleep(0.001)
+
     def _make_disk(self, node: Node, layers: list[Path]) -> None:
         for directory in (self._upper, self._work / "overlay", self.root):
             directory.mkdir(parents=True)
@@ -139,14 +153,16 @@ class Container:
         )
 
     def _nspawn_command(self, namespace: Path) -> list[str]:
-        return [
-            "sh", "-c", f'echo $$ > {self._cgroup}/cgroup.procs; exec "$@"', "sh",
+        command = [
             "systemd-nspawn", "--quiet", "--settings=no", "--register=no", "--keep-unit", "--boot",
             f"--directory={self.root}", f"--machine={self.name}", f"--hostname={self.name}",
             f"--network-namespace-path={namespace}", "--resolv-conf=off", "--timezone=off", "--link-journal=no",
             "--notify-ready=yes", "--console=read-only", "--system-call-filter=bpf @keyring",
             "--capability=CAP_NET_ADMIN,CAP_BPF,CAP_PERFMON",
         ]
+        if self._state_disk:
+            command = self._state_disk.attached(command)
+        return ["sh", "-c", f'echo $$ > {self._cgroup}/cgroup.procs; exec "$@"', "sh", *command]
 
     def _notified(self, message: str) -> None:
         for line in message.splitlines():

@@ -29,6 +29,8 @@ class Node:
     addresses: list[str]
     settings: dict
     enabled: bool
+    # The size of a disk of its own for the daemon's state, as mkfs(8) takes it; none: it lies with everything else.
+    state_disk: str | None
 
 
 @dataclass
@@ -41,6 +43,7 @@ class Nodes:
     timeout: float
     carries_release: bool
     suite: str | None
+    alone: bool
 
 
 def read(path: Path) -> Nodes:
@@ -65,7 +68,7 @@ def merge(base: dict, over: dict) -> dict:
 
 
 def _nodes(document: dict) -> Nodes:
-    _only(document, {"network", "settings", "machines", "packages", "timeout", "release_files", "suite"}, "")
+    _only(document, {"network", "settings", "machines", "packages", "timeout", "release_files", "suite", "alone"}, "")
     machines = document.get("machines")
     if not machines:
         raise BadNodes("there is no [machines.NAME]")
@@ -77,7 +80,7 @@ def _nodes(document: dict) -> Nodes:
         raise BadNodes(f'release_files: expected "in /root", found {release_files!r}')
     return Nodes(
         nodes, network, document.get("packages", []), float(document.get("timeout", 300)), release_files is not None,
-        document.get("suite"),
+        document.get("suite"), document.get("alone", False),
     )
 
 
@@ -95,12 +98,12 @@ def _network(table: dict | None, machines: list[str]) -> Network | None:
 
 
 def _node(name: str, number: int, table: dict, shared: dict) -> Node:
-    _only(table, {"addresses", "settings", "enabled"}, f"machines.{name}.")
+    _only(table, {"addresses", "settings", "enabled", "state_disk"}, f"machines.{name}.")
     if len(name) > 11:
         raise BadNodes(f"machines.{name}: a name has at most 11 letters (its link's name must fit)")
     addresses = [_address(name, text) for text in table.get("addresses", [])]
     settings = merge(shared, table.get("settings", {}))
-    return Node(name, number, addresses, settings, table.get("enabled", True))
+    return Node(name, number, addresses, settings, table.get("enabled", True), table.get("state_disk"))
 
 
 def _address(name: str, text: str) -> str:

@@ -1,6 +1,7 @@
 """Namespaces of our own: processes, mounts, network and IPC. When the driver ends, for whatever reason, the kernel takes
 everything in them away, down to the last container."""
 
+import contextlib
 import os
 import subprocess
 from pathlib import Path
@@ -10,6 +11,8 @@ INSIDE = "MESHER_MACHINES_INSIDE"
 WORK = Path("/run/machines")
 _CGROUPS = Path("/sys/fs/cgroup")
 _PREFIX = "mesher-machines-"
+# Where this process was when it began, on the cgroup tree.
+_home: Path | None = None
 
 
 def is_inside() -> bool:
@@ -38,6 +41,8 @@ def prepare() -> None:
     _run("mount", "-t", "cgroup2", "cgroup2", str(_CGROUPS))
     _run("ip", "link", "set", "lo", "up")
     _sweep()
+    # The driver is in its run's cgroup: so that is not empty, and no other run sweeps it away.
+    _join(cgroup("driver"))
 
 
 def cgroup(name: str) -> Path:
@@ -55,7 +60,9 @@ def remove_cgroup(path: Path) -> None:
 
 def leave() -> None:
     """Removes the one thing that outlives the sandbox: this run's cgroup."""
-    if _run_cgroup().exists():
+    _join(_own_cgroup())
+    # After an error there may be machines in it still: they end with the sandbox, and the next run sweeps it away.
+    with contextlib.suppress(OSError):
         remove_cgroup(_run_cgroup())
 
 
@@ -64,10 +71,17 @@ def _run_cgroup() -> Path:
 
 
 def _own_cgroup() -> Path:
-    # "0::/some/where" is the unified hierarchy's line.
-    lines = Path("/proc/self/cgroup").read_text().splitlines()
-    own = next((line[3:] for line in lines if line.startswith("0::")), "/")
-    return _CGROUPS / own.lstrip("/")
+    global _home
+    if _home is None:
+        # "0::/some/where" is the unified hierarchy's line.
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        own = next((line[3:] for line in lines if line.startswith("0::")), "/")
+        _home = _CGROUPS / own.lstrip("/")
+    return _home
+
+
+def _join(group: Path) -> None:
+    (group / "cgroup.procs").write_text("0")
 
 
 def _sweep() -> None:

@@ -1,6 +1,8 @@
 """Runs one scenario: its machines, its script, and, when it fails, everything there is to see."""
 
 import contextlib
+import os
+import random
 import signal
 import sys
 import tempfile
@@ -10,13 +12,14 @@ import unittest
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import network, nodes, product, report, sandbox
+from . import lookups, network, nodes, product, report, sandbox
 from .machine import Machine
 
 # How many of the last lines of the daemon's journal, and of a machine's whole one, are shown; all is in the logs.
 _UNIT_LINES = 40
 _MACHINE_LINES = 15
 _UNIT = "data-mesher"
+_SEED = "MESHER_MACHINES_SEED"
 
 
 @dataclass
@@ -36,11 +39,12 @@ class Outcome:
     """How a scenario ended."""
 
     name: str
+    suite: str
     passed: bool
     seconds: float
 
 
-def run(script: Path, nodes_file: Path, setup: Setup) -> Outcome:
+def run(script: Path, nodes_file: Path, setup: Setup, suite: str) -> Outcome:
     """Runs a scenario from clean machines."""
     name = nodes_file.parent.name if nodes_file.name == "nodes.toml" else script.stem
     report.line(f"\n{name}")
@@ -67,7 +71,7 @@ def run(script: Path, nodes_file: Path, setup: Setup) -> Outcome:
         for machine in machines:
             machine.container.destroy()
         network.delete()
-    return Outcome(name, passed, seconds)
+    return Outcome(name, suite, passed, seconds)
 
 
 def _make_machines(scenario: nodes.Nodes, setup: Setup, machines: list[Machine]) -> None:
@@ -120,10 +124,17 @@ def _names(machines: list[Machine]) -> dict:
         network.mend()
         report.event("network", "whole again")
 
+    def random_numbers() -> random.Random:
+        seed = os.environ.get(_SEED) or f"{random.getrandbits(32)}"
+        report.event("script", f"{_SEED}={seed} repeats its choices")
+        return random.Random(seed)
+
     return {
         **{machine.name.replace("-", "_"): machine for machine in machines},
         "machines": machines, "start_all": start_all, "join_all": join_all, "subtest": _subtest, "retry": retry,
         "log": _Log(), "t": unittest.TestCase(), "partition": partition, "lose": lose, "heal": heal,
+        "random_numbers": random_numbers, "answers": lookups.answers, "wait_for_answers": lookups.wait_for_answers,
+        "lookups": lookups.lookups,
     }
 
 
