@@ -50,7 +50,8 @@ in
       example = lib.literalExpression "config.sops.secrets.network-secret.path";
       description = ''
         The file with the network secret, on the machine. systemd reads it as root and hands the daemon a copy, so it can
-        be root's alone, and it may appear as late as the service starts. A path into the Nix store, which everybody can
+        be root's alone, and it may appear as late as the service starts. A new content takes
+        `systemctl reload data-mesher`. A path into the Nix store, which everybody can
         read, is refused.
       '';
     };
@@ -60,8 +61,10 @@ in
       default = null;
       example = "/var/lib/secrets/host.cert";
       description = ''
-        The file with this machine's certificate, for a network with `admission = certified`. Read as
-        {option}`services.data-mesher.secretFile` is. With `null` it is `/etc/data-mesher/host.cert`, if that is there.
+        The file with this machine's certificate, for a network with `admission = certified`, where root alone can read
+        it: it is handed over as {option}`services.data-mesher.secretFile` is, and a new one takes a restart. With `null`
+        it is `/etc/data-mesher/host.cert`, if that is there when the service starts. For a certificate that is renewed
+        while the daemon runs, set {option}`services.data-mesher.settings.host.certificate_file` instead.
       '';
     };
   };
@@ -80,7 +83,7 @@ in
         assertion = !(cfg.settings.network ? secret_file);
         message = ''
           services.data-mesher.settings.network.secret_file has no effect here: the secret reaches the daemon as a
-          credential. Set services.data-mesher.secretFile instead.
+          credential, and the key follows that. Set services.data-mesher.secretFile instead.
         '';
       }
       {

@@ -74,12 +74,10 @@ in
 
     services.data-mesher = {
       secretFile = lib.mkDefault "${init.directory}/network.secret";
-      finalSettings =
-        lib.recursiveUpdate (lib.filterAttrsRecursive (_: value: value != null) cfg.settings)
-          {
-            network.id = placeholder;
-            network.settings_file = "${runtimeDirectory}/network.settings";
-          };
+      finalSettings.network = {
+        id = placeholder;
+        settings_file = "${runtimeDirectory}/network.settings";
+      };
     };
 
     environment.etc."data-mesher/config.toml".source = "${runtimeDirectory}/config.toml";

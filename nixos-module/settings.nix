@@ -25,9 +25,15 @@ let
   nameType = matching "host name, or *. and a host name" "(\\*\\.)?${label}(\\.${label})*";
   addressType = matching "IPv4 or IPv6 address" "[0-9.]+|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*";
   durationType = matching "duration such as 500ms, 10s, 5m, 24h or 7d" "[0-9]+(ms|s|m|h|d)";
+  # With or without a port; an IPv6 address in brackets, where it has a port or a scope.
+  nodeType =
+    let
+      port = "(:[0-9]{1,5})?";
+    in
+    matching "address or DNS name, with a port or without" "[a-zA-Z0-9_.-]+${port}|\\[[0-9a-fA-F:.]+(%[^/[:space:]]+)?]${port}|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*";
   interfaceType = matching "interface name" "[^/[:space:]]{1,127}";
-  # 32 bytes, of which the last character before the padding carries four bits.
-  idType = matching "network id: 32 bytes in base64" "[a-zA-Z0-9+/]{42}[AEIMQUYcgkosw048]=";
+  # 32 bytes, of which the last character before the padding carries four bits. A line read from a file ends in a newline.
+  idType = matching "network id: 32 bytes in base64" "[[:space:]]*[a-zA-Z0-9+/]{42}[AEIMQUYcgkosw048]=[[:space:]]*";
 
   optional =
     type: arguments:
@@ -100,6 +106,14 @@ let
     link_local = optional types.bool {
       description = "Whether to announce the interfaces' link-local addresses too (the daemon's default: no).";
     };
+    certificate_file = optional types.externalPath {
+      example = "/var/lib/mesh/host.cert";
+      description = ''
+        This machine's certificate, as a file that the daemon reads itself and takes up as it changes, so one that the user
+        `data-mesher` can read; a certificate is no secret. With `null` it is `/etc/data-mesher/host.cert`, if that is
+        there. Beside {option}`services.data-mesher.certificateFile` the one that was signed later counts.
+      '';
+    };
   };
 
   cluster = {
@@ -113,7 +127,7 @@ let
     bind = optional addressType {
       description = "The address to gossip on. The socket unit follows it. With `null` all, IPv6 and IPv4.";
     };
-    bootstrap_nodes = optional (types.listOf types.nonEmptyStr) {
+    bootstrap_nodes = optional (types.listOf nodeType) {
       example = [
         "192.168.1.1:7946"
         "[2001:db8:1::1]:7946"
@@ -153,12 +167,10 @@ let
       description = "${what} Below `/run/data-mesher` the service may write; elsewhere it needs `ReadWritePaths=`.";
     };
   exports = {
-    json_lines = exportTo "/run/data-mesher/exports/names.json" ''
-      A file with one JSON object a name, kept up to date for programs that do not use NSS.'';
+    json_lines = exportTo "/run/data-mesher/exports/names.json" "A file with one JSON object a name, kept up to date for programs that do not use NSS.";
     hosts = exportTo "/run/data-mesher/exports/hosts" "A file in the form of hosts(5).";
     zone = exportTo "/run/data-mesher/exports/zone" "A DNS zone file, which unbound, CoreDNS and BIND read.";
-    metrics = exportTo "/run/data-mesher/mesher.prom" ''
-      The metrics in Prometheus' text format, for node_exporter's textfile collector.'';
+    metrics = exportTo "/run/data-mesher/mesher.prom" "The metrics in Prometheus' text format, for node_exporter's textfile collector.";
   };
 in
 {

@@ -41,9 +41,8 @@ in
 {
   options.services.data-mesher = {
     finalSettings = lib.mkOption {
-      type = lib.types.raw;
+      type = lib.types.attrsOf lib.types.anything;
       internal = true;
-      default = lib.filterAttrsRecursive (_: value: value != null) cfg.settings;
       description = "The settings as they go into the configuration file.";
     };
     configFile = lib.mkOption {
@@ -55,6 +54,11 @@ in
   };
 
   config = lib.mkIf cfg.enable {
+    services.data-mesher.finalSettings = lib.mkMerge [
+      (lib.filterAttrsRecursive (_: value: value != null) cfg.settings)
+      # The daemon has the credential. This is for `mesherctl reload`, which brings a new content along.
+      { network.secret_file = lib.mkForce cfg.secretFile; }
+    ];
     environment.etc."data-mesher/config.toml".source = lib.mkDefault cfg.configFile;
     # mesherctl.
     environment.systemPackages = [ cfg.package ];

@@ -97,15 +97,18 @@ pub(crate) fn network_id(value: &DeValue<'_>) -> Result<NetworkId, String> {
 
 pub(crate) fn interface(value: &DeValue<'_>) -> Result<String, String> {
     text(value, "an interface's name", |text| {
-        let bad = text.is_empty()
-            || text.len() > MAX_INTERFACE_NAME
-            || matches!(text, "." | "..")
-            || text.chars().any(|c| c == '/' || c.is_whitespace() || c.is_control());
-        if bad {
+        if !is_interface_name(text) {
             return Err(format!("expected an interface's name, as `ip link` shows it, found {text:?}"));
         }
         Ok(text.to_owned())
     })
+}
+
+/// What the kernel takes for a name or an alternative name of an interface.
+fn is_interface_name(text: &str) -> bool {
+    (1..=MAX_INTERFACE_NAME).contains(&text.len())
+        && !matches!(text, "." | "..")
+        && !text.chars().any(|c| c == '/' || c.is_whitespace() || c.is_control())
 }
 
 /// An address to announce. What peers would refuse is refused here.
@@ -162,11 +165,8 @@ fn read_bootstrap_node(text: &str, default_port: u16) -> Option<BootstrapNode> {
         };
         let address: Ipv6Addr = address.parse().ok()?;
         let interface = interface.to_owned();
-        return (address.is_unicast_link_local() && !interface.is_empty()).then_some(BootstrapNode::Scoped {
-            address,
-            interface,
-            port,
-        });
+        return (address.is_unicast_link_local() && is_interface_name(&interface))
+            .then_some(BootstrapNode::Scoped { address, interface, port });
     }
     if let Ok(address) = host.parse::<IpAddr>() {
         // An IPv6 address without brackets cannot be told from its port.

@@ -158,3 +158,42 @@ fn the_documented_example_is_valid_and_complete() {
         }
     }
 }
+
+/// What the page says a key needs, a reload or a restart, is what the daemon is told.
+#[test]
+fn the_documented_keys_need_a_restart_where_the_page_says_so() {
+    let page = include_str!("../../docs/configuration.md");
+    let full: toml::Table = FULL.parse().unwrap();
+    let minimal: toml::Table = MINIMAL.parse().unwrap();
+    let mut checked = 0;
+    for row in page.lines().filter(|line| line.starts_with("| `")) {
+        let columns: Vec<&str> = row.split('|').map(str::trim).collect();
+        let key = columns[1].trim_matches('`');
+        let mut changed = minimal.clone();
+        match key.split_once('.') {
+            // The minimal configuration has an id: another one is the change.
+            Some(("network", "id")) => {
+                let other = "A".repeat(43) + "=";
+                changed["network"]["id"] = other.into();
+            }
+            Some((section, name)) => {
+                let section_table =
+                    changed.entry(section).or_insert(toml::Table::new().into()).as_table_mut().unwrap();
+                section_table.insert(name.to_owned(), full[section][name].clone());
+            }
+            None => drop(changed.insert(key.to_owned(), full[key].clone())),
+        }
+        let old = parse(MINIMAL, "beta").unwrap();
+        let new = parse(&changed.to_string(), "beta").unwrap_or_else(|problems| panic!("{key}: {problems}"));
+        assert_ne!(old, new, "{key} in full.toml is the default: nothing is shown");
+        assert_eq!(
+            old.needs_restart(&new) == [key],
+            columns[4] == "restart",
+            "{key}: the page says {:?}, the daemon {:?}",
+            columns[4],
+            old.needs_restart(&new)
+        );
+        checked += 1;
+    }
+    assert_eq!(checked, 21, "rows of docs/configuration.md");
+}

@@ -141,6 +141,7 @@ fn bootstrap_nodes_that_name_nobody_are_refused() {
         "[::]:7946",
         "[ff02::1]:7946",
         "[fe80::1%]:7946",
+        "[fe80::1%e th1]:7946",
         "[2001:db8::1%eth0]:7946",
         "[2001:db8::1",
         "a b:7946",

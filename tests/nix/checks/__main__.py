@@ -9,10 +9,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import machines, mistakes, module, package, reference, sources
+from . import machines, mistakes, module, package, reference, schema, sources
 from .tools import Failed, Tools
 
-CHECKS = [*sources.CHECKS, *module.CHECKS, *package.CHECKS, *machines.CHECKS, *reference.CHECKS]
+CHECKS = [*sources.CHECKS, *schema.CHECKS, *module.CHECKS, *package.CHECKS, *machines.CHECKS, *reference.CHECKS]
 
 
 def main() -> int:
@@ -20,6 +20,7 @@ def main() -> int:
     parser.add_argument("--repository", type=Path, default=Path(__file__).resolve().parents[3])
     parser.add_argument("--target", type=Path, help="where cargo builds (default: REPOSITORY/target)")
     parser.add_argument("--dist", type=Path, help="the release files (default: TARGET/dist)")
+    parser.add_argument("--only", default="", help="only checks whose names contain this")
     parser.add_argument("--write", action="store_true", help="write docs/nixos-options.md anew")
     arguments = parser.parse_args()
     repository = arguments.repository.resolve()
@@ -29,12 +30,14 @@ def main() -> int:
         if arguments.write:
             reference.write(tools)
             return 0
-        return _run(tools)
+        return _run(tools, arguments.only)
 
 
-def _run(tools: Tools) -> int:
+def _run(tools: Tools, only: str) -> int:
     passed = failed = left_out = 0
     for name, needs_lib, check in [*CHECKS, *mistakes.checks({name: (lib, check) for name, lib, check in CHECKS})]:
+        if only not in name:
+            continue
         if needs_lib and tools.lib is None:
             left_out += 1
             continue

@@ -39,9 +39,10 @@ def _same_machine(tools: Tools, where: str, scenario: object, node: object, foun
     settings = nodes.merge({"network": {"id": ID}}, node.settings)
     if brings:
         settings = nodes.merge({"network": {"settings_file": "/etc/data-mesher/network.settings"}}, settings)
-    # What the module adds of itself: the daemon's defaults, written out.
-    settings = nodes.merge({"host": {"label": node.name}, "cluster": {"port": 7946}, "nss": {}}, settings)
-    expect(f"{where}: settings", found["settings"], settings)
+    # What the module adds of itself: defaults written out, and where the secret of the credential is.
+    secret = {"secret_file": "/etc/data-mesher/network.secret"}
+    settings = nodes.merge({"host": {"label": node.name}, "cluster": {"port": 7946}, "network": secret}, settings)
+    expect(f"{where}: settings", {key: value for key, value in found["settings"].items() if value != {}}, settings)
     expect(f"{where}: started at boot", found["wanted"], ["multi-user.target"] if node.enabled else [])
     files = {"data-mesher/config.toml": "0644", "data-mesher/network.secret": "0600"}
     expect(f"{where}: files", found["etc"], files | ({"data-mesher/network.settings": "0644"} if brings else {}))

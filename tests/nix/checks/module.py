@@ -1,9 +1,11 @@
 """The module, evaluated with nixpkgs' real lib over a stub of the NixOS options it touches."""
 
+import json
 import re
 import sys
 from pathlib import Path
 
+from . import schema
 from .tools import Failed, Tools, expect, run
 
 ID = "6kpsY+KcUgq+9VB7Ey7F+ZVHdq6+vnuSQh7qaRRG0iw="
@@ -62,6 +64,7 @@ def secrets(tools: Tools) -> None:
     extra = 'services.data-mesher = { secretFile = "/run/secrets/s"; certificateFile = "/run/secrets/c"; };'
     text = evaluate(tools, MEMBER, extra)["units"][service]
     expect("credentials", _values(text, "LoadCredential"), ["network.secret:/run/secrets/s", "host.cert:/run/secrets/c"])
+    expect("where a reload finds the secret", evaluate(tools, MEMBER, extra)["settings"]["network"]["secret_file"], "/run/secrets/s")
     store = '"/nix/store/00000000000000000000000000000000-secret"'
     for option in ("secretFile", "certificateFile"):
         _refused(tools, f"services.data-mesher.{option} = {store};", f"services.data-mesher.{option}", "not of type")
@@ -96,11 +99,23 @@ def switching(tools: Tools) -> None:
     text = evaluate(tools, MEMBER)["units"][service]
     expect("X-StopIfChanged", _values(text, "X-StopIfChanged"), ["false"])
     names = triggers('services.data-mesher.settings.host.names = [ "earth" ];')
-    expect("a new name: reload", names[service][0] != base[service][0], True)
     expect("a new name: restart", names[service][1], base[service][1])
     expect("a new name: the port's unit", names[follower], base[follower])
-    for what in ('host.label = "x";', 'cluster.gossip_interval = "2s";'):
-        expect(f"{what} restart", triggers(f"services.data-mesher.settings.{what}")[service][1] != base[service][1], True)
+    page = (tools.repository / "docs/configuration.md").read_text()
+    restart = {key for key, said in re.findall(r"^\| `([a-z_.]+)` \|.* \| ([^|]*) \|$", page, re.MULTILINE) if said == "restart"}
+    # A new address is the socket's business, and the unit's that follows it.
+    restart -= {"cluster.port", "cluster.bind"}
+    found = set()
+    for key, value in schema.known(tools).items():
+        if key in schema.NOT_OPTIONS:
+            continue
+        # Other values than those that the machine has anyhow.
+        value = {"network.id": OTHER_ID, "host.label": "beta"}.get(key, value)
+        now = triggers(f"services.data-mesher.settings.{key} = (import {tools.lib}).mkForce (builtins.fromJSON {_nix(value)});")
+        expect(f"another {key}: reload", now[service][0] != base[service][0], True)
+        if now[service][1] != base[service][1]:
+            found.add(key)
+    expect("keys that restart the service", found, restart)
     moved = triggers("services.data-mesher.settings.cluster.port = 7000;")
     expect("a new port: its unit reloads", moved[follower][0] != base[follower][0], True)
     expect("a new port: no second restart", moved[service][1], base[service][1])
@@ -116,7 +131,7 @@ def types(tools: Tools) -> None:
         "network.id": ['"AAAA"', "7"], "network.settings_file": ['"network.settings"'],
         "host.label": ['"a.b"', '"-a"'], "host.names": ['"earth"', '[ "-earth" ]', '[ "ear th" ]', '[ "*" ]', '[ "a..b" ]'],
         "host.interfaces": ['"eth0"', '[ "eth0/1" ]'], "host.addresses": ['[ "eth0" ]', '[ 1 ]'], "host.link_local": ['"yes"'],
-        "cluster.port": ['"7946"', "0", "65536"], "cluster.bind": ['"eth0"'], "cluster.bootstrap_nodes": ['"a:1"', '[ "" ]'],
+        "cluster.port": ['"7946"', "0", "65536"], "cluster.bind": ['"eth0"'], "cluster.bootstrap_nodes": ['"a:1"', '[ "" ]', '[ "a b" ]', '[ "[fd00::1" ]', '[ "a:port" ]'],
         "cluster.gossip_interval": ["1", '"1 s"', '"1.5s"'], "cluster.join_timeout": ['"soon"'],
         "nss.short_names": ["1"], "nss.contain": ['"no"'], "log_level": ['"warning"'],
     }
@@ -226,6 +241,11 @@ def _toml(tools: Tools, settings: dict) -> str:
     sys.path.insert(0, str(tools.repository / "tests/machines"))
     from driver import product
     return product.to_toml(settings)
+
+
+def _nix(value: object) -> str:
+    """A value as JSON in a Nix string."""
+    return json.dumps(json.dumps(value)).replace("${", "\\${")
 
 
 def _values(text: str, key: str) -> list[str]:

@@ -1,11 +1,10 @@
-"""docs/nixos-options.md is made from the options; docs/configuration.md has the same keys; docs/nixos.md shows the examples."""
+"""docs/nixos-options.md is made from the options; docs/nixos.md shows the examples."""
 
 import re
 
 from .tools import Failed, Tools, expect
 
 PAGE = "docs/nixos-options.md"
-_PREFIX = "services.data-mesher."
 
 
 def _options(tools: Tools) -> list[dict]:
@@ -43,18 +42,6 @@ def options(tools: Tools) -> None:
         raise Failed(f"{PAGE} is not that of these options: python3 -m checks --write, with tests/nix in PYTHONPATH")
 
 
-def schema(tools: Tools) -> None:
-    """The settings have the keys of the daemon's configuration file, as its page lists them, and no others."""
-    page = (tools.repository / "docs/configuration.md").read_text()
-    keys = set(re.findall(r"^\| `([a-z_.]+)` \|", page, re.MULTILINE))
-    # The secret reaches the daemon as a credential.
-    keys.discard("network.secret_file")
-    sections = {"network", "host", "cluster", "nss", "exports"}
-    settings = {option["name"].removeprefix(_PREFIX + "settings.") for option in _options(tools) if option["name"].startswith(_PREFIX + "settings.")}
-    expect("settings that the daemon does not have", settings - sections - keys, set())
-    expect("keys of the daemon that are no option", keys - settings, set())
-
-
 def examples(tools: Tools) -> None:
     """docs/nixos.md shows the examples as they are evaluated here."""
     page = (tools.repository / "docs/nixos.md").read_text()
@@ -67,5 +54,4 @@ def examples(tools: Tools) -> None:
 CHECKS = [
     ("reference: examples", False, examples),
     ("reference: options", True, options),
-    ("reference: schema", True, schema),
 ]

@@ -72,6 +72,10 @@ class Tools:
             raise Failed(f"{path} is not there: run `cargo xtask dist` first")
         return str(path)
 
+    def call(self, command: list[str]) -> subprocess.CompletedProcess:
+        """A command that may fail."""
+        return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+
     def _instantiate(self, *arguments: str) -> subprocess.CompletedProcess:
         if shutil.which("nix-instantiate") is None:
             raise Failed("nix-instantiate is not there: apt-get install --no-install-recommends nix-bin")
