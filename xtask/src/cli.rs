@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use lexopt::prelude::*;
 
-use crate::{bench, demo, dist, install, machines, plants, test};
+use crate::{bench, deb, demo, dist, install, machines, plants, test};
 
 const USAGE: &str = "\
 Usage: cargo xtask COMMAND [OPTIONS]
@@ -15,6 +15,8 @@ Commands:
   demo                      three daemons on this machine find each other by name; nothing is installed (no root)
   test                      install what the tests need, run everything, say what ran (root)
   dist                      build the release files into target/dist, laid out as they are installed
+  deb [--from DIR] [--version VERSION]
+                            build the Debian packages into target/deb; --from takes a finished dist tree
   install [--root DIR] [--from DIR]
                             build them and install them on this machine (root); --from takes a finished dist tree
   uninstall [--root DIR] [--purge]
@@ -51,6 +53,12 @@ pub(crate) fn run() -> Result<ExitCode> {
             println!("{}", tree.display());
             Ok(ExitCode::SUCCESS)
         }
+        "deb" => {
+            for package in deb::build(&deb_options(&mut parser)?)? {
+                println!("{}", package.display());
+            }
+            Ok(ExitCode::SUCCESS)
+        }
         "demo" => {
             no_more(&mut parser)?;
             demo::run()
@@ -77,6 +85,18 @@ fn no_more(parser: &mut lexopt::Parser) -> Result<()> {
         Some(argument) => Err(argument.unexpected().into()),
         None => Ok(()),
     }
+}
+
+fn deb_options(parser: &mut lexopt::Parser) -> Result<deb::Options> {
+    let mut options = deb::Options::default();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("from") => options.from = Some(directory(parser)?),
+            Long("version") => options.version = Some(parser.value()?.string()?),
+            _ => return Err(argument.unexpected().into()),
+        }
+    }
+    Ok(options)
 }
 
 fn install_options(parser: &mut lexopt::Parser) -> Result<install::Install> {

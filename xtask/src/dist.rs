@@ -15,6 +15,9 @@ struct File {
     mode: u32,
 }
 
+/// The pages for operators.
+const PAGES: [&str; 3] = ["configuration.md", "control.md", "installing.md"];
+
 /// Builds the release files and lays them out. A tree that is there already is replaced whole, or, when anything
 /// fails, not touched. Returns the tree's path.
 ///
@@ -86,10 +89,11 @@ fn files() -> Result<Vec<File>> {
         file(units.join("config.toml"), &format!("{doc}/examples/config.toml"), 0o644),
     ];
     for text in ["LICENSE-MIT", "LICENSE-APACHE", "README.md", "CHANGELOG.md"] {
-        let source = repository.join(text);
-        if source.is_file() {
-            files.push(file(source, &format!("{doc}/{text}"), 0o644));
-        }
+        files.push(file(repository.join(text), &format!("{doc}/{text}"), 0o644));
+    }
+    // What somebody on a machine without the repository wants to read.
+    for page in PAGES {
+        files.push(file(repository.join("docs").join(page), &format!("{doc}/{page}"), 0o644));
     }
     Ok(files)
 }
@@ -106,7 +110,12 @@ fn place(file: &File, tree: &Path) -> Result<()> {
         .with_context(|| format!("setting the mode of {}", target.display()))
 }
 
-fn remove_tree(tree: &Path) -> Result<()> {
+/// Removes a tree, if it is there.
+///
+/// # Errors
+///
+/// When it cannot be removed.
+pub(crate) fn remove_tree(tree: &Path) -> Result<()> {
     if tree.exists() {
         fs::remove_dir_all(tree).with_context(|| format!("removing {}", tree.display()))?;
     }

@@ -45,6 +45,11 @@ const BACKUP: &str = "etc/nsswitch.conf.before-mesher";
 pub(crate) fn install(options: &Install) -> Result<ExitCode> {
     need_root("install")?;
     let system = System::new(options.root.as_deref())?;
+    if system.path(Path::new("var/lib/dpkg/info/data-mesher.list")).exists() {
+        bail!(
+            "the Debian package data-mesher is installed, and these are its files: upgrade it, with `cargo xtask deb`"
+        );
+    }
     let tree = match &options.from {
         Some(tree) => tree.clone(),
         None => dist::build()?,

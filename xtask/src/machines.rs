@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{dist, host, paths};
+use crate::{deb, dist, host, paths};
 
 /// What the driver was asked to run.
 pub(crate) struct Options {
@@ -89,7 +89,11 @@ pub(crate) fn driver(options: &Options) -> Result<Command> {
     driver.env("PYTHONPATH", &folder).env("PYTHONDONTWRITEBYTECODE", "1").args(["-m", "driver"]);
     driver.args(["--suite", &options.suite]).arg("--cache").arg(paths::target().join("machines"));
     if scenarios.iter().any(|(_, nodes)| needs_release_files(nodes)) {
-        driver.arg("--dist").arg(dist::build()?).arg("--installer").arg(std::env::current_exe()?);
+        let tree = dist::build()?;
+        if scenarios.iter().any(|(_, nodes)| needs_packages(nodes)) {
+            driver.arg("--packages").arg(packages(&tree)?);
+        }
+        driver.arg("--dist").arg(tree).arg("--installer").arg(std::env::current_exe()?);
     }
     driver.args(["--lanes", &options.lanes.to_string()]);
     if options.keep {
@@ -139,4 +143,26 @@ fn known(folder: &Path) -> Result<Vec<String>> {
 fn needs_release_files(nodes: &Path) -> bool {
     let needs = |line: &str| line.trim() == "[network]" || line.starts_with("release_files");
     fs::read_to_string(nodes).is_ok_and(|text| text.lines().any(needs))
+}
+
+fn needs_packages(nodes: &Path) -> bool {
+    let needs = |line: &str| line.starts_with("release_files") && line.contains("packages");
+    fs::read_to_string(nodes).is_ok_and(|text| text.lines().any(needs))
+}
+
+/// The Debian packages of this tree, and the same under an older version, in a directory `previous` beside them.
+fn packages(tree: &Path) -> Result<PathBuf> {
+    let directory = paths::target().join("machines/packages");
+    dist::remove_tree(&directory)?;
+    for (place, version) in
+        [("", None), ("previous", Some(format!("{}~previous", env!("CARGO_PKG_VERSION"))))]
+    {
+        let place = directory.join(place);
+        fs::create_dir_all(&place).with_context(|| format!("creating {}", place.display()))?;
+        for package in deb::build(&deb::Options { version, from: Some(tree.to_path_buf()) })? {
+            let name = package.file_name().context("a package has a name")?;
+            fs::copy(&package, place.join(name)).with_context(|| format!("copying {}", package.display()))?;
+        }
+    }
+    Ok(directory)
 }

@@ -1,7 +1,8 @@
-//! The project's own commands: demo, test, dist, install, machines, plants, bench.
+//! The project's own commands: demo, test, dist, deb, install, machines, plants, bench.
 
 mod bench;
 mod cli;
+mod deb;
 mod demo;
 mod dist;
 mod host;

@@ -116,6 +116,10 @@ fn remove_from_line(line: &str, words: &[Word<'_>]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::process::Command;
+    use std::time::SystemTime;
+
     use super::{add, remove};
 
     /// What a line becomes, for each way in which distributions write it.
@@ -177,5 +181,49 @@ mod tests {
     fn a_source_whose_name_begins_like_ours_is_another_source() {
         assert_eq!(add("hosts: files mesher2 dns\n"), "hosts: files mesher2 mesher dns\n");
         assert_eq!(remove("hosts: files mesher2 dns\n"), "hosts: files mesher2 dns\n");
+    }
+
+    /// What the Debian package's script, which has no xtask, makes of a text.
+    fn packaged(what: &str, text: &str) -> String {
+        let file = std::env::temp_dir().join(format!("nsswitch.conf.{}", std::process::id()));
+        fs::write(&file, text).expect("a temporary file");
+        let script = crate::paths::repository().join("packaging/debian/nsswitch");
+        let status = Command::new(script).arg(what).arg(&file).status().expect("perl");
+        assert!(status.success(), "{what} ended with {status}");
+        let after = fs::read_to_string(&file).expect("the file is still there");
+        fs::remove_file(&file).expect("it can be removed");
+        after
+    }
+
+    #[test]
+    fn the_debian_package_edits_it_in_the_same_way() {
+        for (before, _) in LINES {
+            assert_eq!(packaged("add", before), add(before));
+            assert_eq!(packaged("remove", &add(before)), before);
+        }
+        assert_eq!(packaged("add", ""), add(""));
+        let now = SystemTime::UNIX_EPOCH.elapsed().expect("a clock past 1970").as_nanos();
+        let seed = u64::try_from(now & u128::from(u32::MAX)).expect("32 bits");
+        println!("seed {seed}");
+        let mut state = seed;
+        let mut pick = |count: usize| {
+            // The multiplier and increment of Knuth's MMIX generator, whose high bits are good.
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(state >> 33).expect("31 bits") % count
+        };
+        for _ in 0..40 {
+            let mut text = String::new();
+            for _ in 0..pick(12) {
+                text += ["hosts:", "hosts :", " hosts:", "hosts:", "networks:", "# hosts:", "hosts"][pick(7)];
+                for _ in 0..pick(6) {
+                    text += ["", " ", "\t", "  "][pick(4)];
+                    text += ["files", "mesher", "dns", "mesher", "resolve", "[!UNAVAIL=return]"][pick(6)];
+                    text += ["", " ", "[NOTFOUND = return]", " # mesher", "mdns4_minimal", "[", "]"][pick(7)];
+                }
+                text += ["\n", " \n", "\n", "\n\n"][pick(4)];
+            }
+            assert_eq!(packaged("add", &text), add(&text), "adding to {text:?}");
+            assert_eq!(packaged("remove", &text), remove(&text), "removing from {text:?}");
+        }
     }
 }

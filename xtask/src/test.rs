@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{dist, host, machines, paths, plants};
+use crate::{deb, dist, host, machines, paths, plants};
 
 /// What a stage came to.
 struct Outcome {
@@ -32,25 +32,27 @@ struct Counts {
 type Run = fn() -> Result<Counts>;
 
 /// The stages. The release files come before the tests, which test the shipped module.
-const STAGES: [(&str, Run); 8] = [
+const STAGES: [(&str, Run); 9] = [
     ("format", format),
     ("lints", lints),
     ("release files", release_files),
     ("tests", tests),
     ("planted faults", planted_faults),
+    ("packages", packages),
     ("nix", nix),
     ("demonstration", demonstration),
     ("machines", whole_machines),
 ];
 
 /// What the stages use beside the machines' tools, each in the places where it may be, and its Debian package.
-const TOOLS: [(&[&str], &str); 7] = [
+const TOOLS: [(&[&str], &str); 8] = [
     (&["cc"], "gcc"),
     (&["/usr/include/stdlib.h"], "libc6-dev"),
     (&["nm"], "binutils"),
     (&["curl"], "curl"),
     (&["nix-instantiate"], "nix-bin"),
     (&["nscd"], "nscd"),
+    (&["lintian"], "lintian"),
     (
         &["/usr/lib/systemd/tests/test-nss-hosts", "/usr/lib/systemd/tests/unit-tests/test-nss-hosts"],
         "systemd-tests",
@@ -171,6 +173,16 @@ fn release_files() -> Result<Counts> {
     Ok(one())
 }
 
+/// The Debian packages, by Debian's own rules. What they do on machines is in the scenarios.
+fn packages() -> Result<Counts> {
+    let packages = deb::build(&deb::Options { from: Some(paths::dist()), ..deb::Options::default() })?;
+    let mut lintian = Command::new("lintian");
+    host::run(
+        lintian.args(["--fail-on", "error", "--allow-root", "--tag-display-limit", "0"]).args(packages),
+    )?;
+    Ok(one())
+}
+
 /// What is written in Nix. The checks that evaluate the module need nixpkgs' lib (`docs/nixos.md`).
 fn nix() -> Result<Counts> {
     let mut checks = Command::new("python3");
@@ -248,6 +260,7 @@ fn install_tools() -> Result<()> {
     let missing = |places: &[&str]| places.iter().all(|place| host::find(place).is_none());
     let mut packages: Vec<&str> =
         TOOLS.iter().filter(|(places, _)| missing(places)).map(|(_, package)| *package).collect();
+    packages.extend(deb::TOOLS.iter().filter(|(tool, _)| missing(&[tool])).map(|(_, package)| *package));
     packages.extend(machines::TOOLS.iter().filter(|(tool, _)| missing(&[tool])).map(|(_, package)| *package));
     packages.sort_unstable();
     packages.dedup();

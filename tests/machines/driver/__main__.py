@@ -44,6 +44,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, required=True, help="where bases and logs are kept")
     parser.add_argument("--dist", type=Path, help="the release files, laid out as installed")
     parser.add_argument("--installer", type=Path, help="xtask's binary, which installs them")
+    parser.add_argument("--packages", type=Path, help="Debian packages: this version's, and in previous/ an older one's")
     parser.add_argument("--report", type=Path, help="a file to write the outcomes to")
     parser.add_argument("--keep", action="store_true", help="leave the machines up for a look around")
     parser.add_argument("--lanes", type=int, default=1, help="how many scenarios run at a time")
@@ -79,7 +80,9 @@ def _setup(arguments: argparse.Namespace, archive: Path) -> scenario.Setup:
     if arguments.dist and not layer.exists():
         layer = product.install(arguments.dist, arguments.installer, root, work)
     logs = arguments.cache / "logs" / base.suite_of(archive)
-    return scenario.Setup(root, arguments.dist, arguments.installer, layer if arguments.dist else None, logs, arguments.keep)
+    return scenario.Setup(
+        root, arguments.dist, arguments.installer, arguments.packages, layer if arguments.dist else None, logs, arguments.keep
+    )
 
 
 def _enable_network(root: Path) -> None:

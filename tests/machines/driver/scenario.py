@@ -29,6 +29,7 @@ class Setup:
     base: Path
     dist: Path | None
     installer: Path | None
+    packages: Path | None
     layer: Path | None
     logs: Path
     keep: bool
@@ -78,6 +79,10 @@ def _make_machines(scenario: nodes.Nodes, setup: Setup, machines: list[Machine])
     layers = [setup.base] if scenario.network is None else [setup.layer, setup.base]
     for node in scenario.machines:
         machines.append(Machine(node, layers))
+    if scenario.carries_packages:
+        for machine in machines:
+            for package in setup.packages.rglob("*.deb"):
+                machine.copy_from_host(str(package), f"/root/deb/{package.relative_to(setup.packages)}")
     if scenario.carries_release:
         for machine in machines:
             machine.copy_from_host(str(setup.dist), "/root/dist")
