@@ -9,6 +9,8 @@
 
 mod access;
 mod connection;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod listener;
 mod protocol;
 mod registry;

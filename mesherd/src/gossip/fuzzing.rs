@@ -2,6 +2,7 @@
 
 use super::carrier::message::Message;
 use super::wire::datagram;
+use super::wire::fuzzing;
 
 /// Reads what stands in an opened datagram. One that can be read comes back the same from what is written.
 pub fn datagram(plain: &[u8]) {
@@ -21,4 +22,14 @@ pub fn carrier(bytes: &[u8]) {
     if !cut {
         assert_eq!(Message::decode(&written).as_ref(), Ok(&message));
     }
+}
+
+/// A sequence of datagrams into a running wire.
+pub fn wire(data: &[u8]) {
+    fuzzing::wire(data);
+}
+
+/// Pieces of messages in any order.
+pub fn reassembly(data: &[u8]) {
+    fuzzing::reassembly(data);
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
 use super::counters::Counters;
@@ -53,15 +54,21 @@ impl Port {
         let mut tick = Instant::now();
         let mut resume: Option<Instant> = None;
         loop {
-            if resume.is_none() {
+            // By the clock and not by a timer: while datagrams come without a pause, timers may be late for long.
+            let now = Instant::now();
+            if resume.is_none_or(|resume| resume <= now) {
                 resume = self.flush(v6).await;
             }
-            let now = Instant::now();
+            if tick <= now {
+                self.wire.tick(now.into_std());
+                tick = self.wire.deadline(now.into_std()).into();
+            }
             tick = tick.min(self.wire.deadline(now.into_std()).into());
             let wake = resume.map_or(tick, |resume| resume.min(tick));
             tokio::select! {
                 received = self.socket.recv_from(&mut buffer) => match received {
-                    Ok((len, from)) => self.receive(&mut buffer, len, from),
+                    // More waits: without a pause for the others, a flood would be all that this process does.
+                    Ok((len, from)) => if self.receive(&mut buffer, len, from) { yield_now().await },
                     Err(error) => receive_failed(&error).await,
                 },
                 command = self.commands.recv() => match command {
@@ -75,26 +82,19 @@ impl Port {
                     Some(command) => self.command(command),
                     None => return,
                 },
-                () = sleep_until(wake) => {
-                    let now = Instant::now();
-                    if resume.is_some_and(|resume| resume <= now) {
-                        resume = None;
-                    }
-                    if tick <= now {
-                        self.wire.tick(now.into_std());
-                        tick = self.wire.deadline(now.into_std()).into();
-                    }
-                }
+                () = sleep_until(wake) => {}
             }
         }
     }
 
-    fn receive(&mut self, buffer: &mut [u8; MAX_DATAGRAM + 1], len: usize, from: SocketAddr) {
+    /// Takes in what has come. Says whether more may be waiting.
+    fn receive(&mut self, buffer: &mut [u8; MAX_DATAGRAM + 1], len: usize, from: SocketAddr) -> bool {
         self.receive_one(&mut buffer[..len], from);
         for _ in 1..READS {
-            let Ok((len, from)) = self.socket.try_recv_from(buffer) else { return };
+            let Ok((len, from)) = self.socket.try_recv_from(buffer) else { return false };
             self.receive_one(&mut buffer[..len], from);
         }
+        true
     }
 
     fn receive_one(&mut self, datagram: &mut [u8], from: SocketAddr) {

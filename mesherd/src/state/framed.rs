@@ -60,7 +60,7 @@ pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     };
     let mut bytes = Vec::new();
     file.take(MAX_LENGTH).read_to_end(&mut bytes)?;
-    check(&bytes).map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why))?;
+    payload(&bytes).map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why))?;
     bytes.drain(..HEADER);
     Ok(Some(bytes))
 }
@@ -83,7 +83,11 @@ pub fn write_and_sync(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     file.sync_all()
 }
 
-fn check(bytes: &[u8]) -> Result<(), &'static str> {
+/// The payload in a file's bytes.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn payload(bytes: &[u8]) -> Result<&[u8], &'static str> {
     let (header, payload) = bytes.split_at_checked(HEADER).ok_or("torn: shorter than its header")?;
     if header[..8] != MAGIC[..8] {
         return Err("not a state file");
@@ -97,7 +101,7 @@ fn check(bytes: &[u8]) -> Result<(), &'static str> {
     if header[24..] != Sha256::digest(payload)[..] {
         return Err("damaged: its checksum is wrong");
     }
-    Ok(())
+    Ok(payload)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 #![allow(unreachable_pub, reason = "a module of tests has no outside")]
 
+use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -12,7 +13,7 @@ use mesher_claims::keys::SecretKey;
 use mesher_claims::record::{Admission, Record, SettingsBody, Signed};
 use mesher_config::secret::SecretBytes;
 use mesher_control::Call;
-use mesher_control::types::{Reloaded, Status};
+use mesher_control::types::{Metrics, Reloaded, Status};
 use mesher_table::TableFile;
 use tempfile::TempDir;
 
@@ -30,6 +31,8 @@ pub struct Daemon {
     pub dir: PathBuf,
     pub address: IpAddr,
     pub child: Option<Child>,
+    /// Set in its environment at the next start.
+    pub env: Vec<(OsString, OsString)>,
 }
 
 impl Cluster {
@@ -93,7 +96,7 @@ impl Cluster {
             quoted(bootstrap.iter().map(|n| format!("127.0.0.{n}:{}", self.port)).collect()),
         );
         std::fs::write(dir.join("config.toml"), config).unwrap();
-        Daemon { name, dir, address, child: None }
+        Daemon { name, dir, address, child: None, env: Vec::new() }
     }
 }
 
@@ -107,6 +110,7 @@ impl Daemon {
             .arg(self.dir.join("state"))
             .arg("--runtime-dir")
             .arg(self.dir.join("run"))
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stderr(log)
             .spawn();
@@ -143,6 +147,25 @@ impl Daemon {
         let socket = self.dir.join("run").join(mesher_control::SOCKET_NAME);
         let answer = mesher_control::Client::connect(&socket).and_then(|mut client| client.call(call));
         answer.unwrap_or_else(|error| panic!("{call:?}: {error}\n{}", self.log()))
+    }
+
+    /// A metric's value.
+    pub fn metric(&self, name: &str) -> u64 {
+        let metrics: Metrics = self.ask(&Call::Metrics {});
+        let value =
+            metrics.text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+        value.unwrap_or_else(|| panic!("no metric {name} in {}", metrics.text))
+    }
+
+    /// Resident memory in bytes, now and at its highest.
+    pub fn memory(&self) -> (u64, u64) {
+        let process = self.child.as_ref().expect("it runs").id();
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+        let kib = |field: &str| -> u64 {
+            let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap_or_default();
+            line.trim_matches([':', ' ', '\t', 'k', 'B']).parse().unwrap()
+        };
+        (kib("VmRSS") * 1024, kib("VmHWM") * 1024)
     }
 
     pub fn status(&self) -> Status {

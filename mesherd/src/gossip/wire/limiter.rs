@@ -1,13 +1,18 @@
 //! Rate limits: token buckets, one for each host and for nobody in particular beyond a bound.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::sessions::host_of;
 
-/// Hosts with a bucket of their own; the others share one.
+/// Hosts with a bucket of their own.
 const MAX_HOSTS: usize = 4096;
+
+/// Buckets that the others share, by a hash that nobody else can compute: who floods under many addresses cannot choose
+/// whom to crowd out, and a newcomer shares its bucket with one in a thousand of them.
+const SHARED: usize = 1024;
 
 /// A bucket is forgotten when its host has been quiet for so long. By then it is full again.
 const FORGET_AFTER: Duration = Duration::from_secs(60);
@@ -42,12 +47,13 @@ impl Bucket {
 pub(crate) struct Limiter {
     rate: Rate,
     hosts: HashMap<IpAddr, Bucket>,
-    others: Option<Bucket>,
+    shared: Vec<Bucket>,
+    hash: RandomState,
 }
 
 impl Limiter {
     pub(crate) fn new(rate: Rate) -> Self {
-        Self { rate, hosts: HashMap::new(), others: None }
+        Self { rate, hosts: HashMap::new(), shared: Vec::new(), hash: RandomState::new() }
     }
 
     /// Whether one more is within the host's limit.
@@ -57,13 +63,22 @@ impl Limiter {
         let bucket = if self.hosts.len() < MAX_HOSTS || self.hosts.contains_key(&host) {
             self.hosts.entry(host).or_insert(full)
         } else {
-            self.others.get_or_insert(full)
+            // Made when they are first needed: a network of the usual size never does.
+            if self.shared.is_empty() {
+                self.shared = vec![full; SHARED];
+            }
+            let at = self.hash.hash_one(host) as usize % SHARED;
+            &mut self.shared[at]
         };
         bucket.take(now, self.rate)
     }
 
     pub(crate) fn expire(&mut self, now: Instant) {
-        self.hosts.retain(|_, bucket| now.saturating_duration_since(bucket.updated) < FORGET_AFTER);
+        let quiet = |bucket: &Bucket| now.saturating_duration_since(bucket.updated) >= FORGET_AFTER;
+        self.hosts.retain(|_, bucket| !quiet(bucket));
+        if self.shared.iter().all(quiet) {
+            self.shared = Vec::new();
+        }
     }
 }
 
@@ -85,9 +100,32 @@ mod tests {
     fn a_flood_of_sources_is_bounded() {
         let mut limiter = Limiter::new(Rate { per_second: 10, burst: 5 });
         let now = Instant::now();
-        let allowed = (0..10_000u32).filter(|n| limiter.allow(now, IpAddr::from(n.to_be_bytes()))).count();
-        assert_eq!((allowed, limiter.hosts.len()), (MAX_HOSTS + 5, MAX_HOSTS));
+        let flood = |limiter: &mut Limiter| {
+            (0..200_000u32).filter(|n| limiter.allow(now, IpAddr::from(n.to_be_bytes()))).count()
+        };
+        assert_eq!(flood(&mut limiter), MAX_HOSTS + 5 * SHARED);
+        assert_eq!((limiter.hosts.len(), limiter.shared.len()), (MAX_HOSTS, SHARED));
         limiter.expire(now + FORGET_AFTER);
-        assert!(limiter.hosts.is_empty());
+        assert!(limiter.hosts.is_empty() && limiter.shared.is_empty());
+    }
+
+    #[test]
+    fn a_newcomer_is_heard_through_a_flood_of_ten_thousand_sources() {
+        let mut limiter = Limiter::new(Rate { per_second: 20, burst: 100 });
+        let start = Instant::now();
+        let mut heard = 0;
+        // Each source speaks eight times a second, and the newcomer once.
+        for second in 0..100 {
+            for eighth in 0..8 {
+                let at = start + Duration::from_millis(1_000 * second + 125 * eighth);
+                for n in 0..10_000u32 {
+                    limiter.allow(at, IpAddr::from((n << 8).to_be_bytes()));
+                }
+            }
+            heard +=
+                u32::from(limiter.allow(start + Duration::from_secs(second), IpAddr::from([192, 0, 2, 7])));
+        }
+        // Six others share its bucket, more or less, and ask for 48 of the 20 that it gives.
+        assert!(heard >= 5, "{heard} of 100 times");
     }
 }

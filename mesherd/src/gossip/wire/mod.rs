@@ -3,6 +3,8 @@
 
 mod complaints;
 pub(crate) mod datagram;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod limiter;
 mod links;
 mod reassembly;
@@ -37,6 +39,9 @@ const CARRIER_MESSAGES: Rate = Rate { per_second: 50, burst: 200 };
 
 /// Tokens given to one host: each costs a datagram no larger than the question.
 const TOKENS: Rate = Rate { per_second: 20, burst: 100 };
+
+/// Datagrams that may wait to be sent before no more tokens are given: questions may come faster than answers can go.
+const MAX_WAITING: usize = 1024;
 
 /// How long sent messages can be repeated, and how many bytes and messages are kept for that.
 const SENT_FOR: Duration = Duration::from_secs(2);
@@ -319,7 +324,8 @@ impl Wire {
         if !hello {
             self.counters.unproven.add(1);
         }
-        if len < TOKEN_DATAGRAM || !self.tokens_given.allow(now, from.ip()) {
+        let room = self.out.len() < MAX_WAITING;
+        if len < TOKEN_DATAGRAM || !room || !self.tokens_given.allow(now, from.ip()) {
             self.dropped(now, from, Complaint::RateLimited);
             return;
         }

@@ -157,6 +157,24 @@ impl Reassembly {
     pub(crate) fn is_empty(&self) -> bool {
         self.partials.is_empty()
     }
+
+    /// Whether pieces of this message wait for the others.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn holds(&self, key: &MessageKey) -> bool {
+        self.partials.contains_key(key)
+    }
+
+    /// Panics unless the books are right and the bounds kept.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn check(&self) {
+        let charged: usize = self.partials.values().map(|partial| partial.charge).sum();
+        let held: usize =
+            self.partials.values().flat_map(|partial| &partial.pieces).flatten().map(|p| p.len()).sum();
+        assert_eq!(self.bytes, charged);
+        assert_eq!(self.bytes, self.bytes_of_host.values().sum::<usize>());
+        assert!(held <= self.bytes && self.bytes <= MAX_BYTES);
+        assert!(self.bytes_of_host.values().all(|bytes| (1..=MAX_BYTES_PER_HOST).contains(bytes)));
+    }
 }
 
 /// How long pieces of a message may stay away before they are asked for again.
