@@ -80,6 +80,15 @@ impl Client {
         Ok(Self { path: path.to_owned(), stream: BufReader::with_capacity(64 * 1024, stream) })
     }
 
+    /// Waits for an answer for no longer than `time`.
+    ///
+    /// # Errors
+    ///
+    /// When `time` is zero.
+    pub fn wait_at_most(&mut self, time: Duration) -> io::Result<()> {
+        self.stream.get_ref().set_read_timeout(Some(time))
+    }
+
     /// Calls a method and waits for its answer.
     ///
     /// # Errors

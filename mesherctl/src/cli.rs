@@ -4,14 +4,15 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::ArgValueCompleter;
 use mesher_claims::keys::HostKey;
 use mesher_claims::names::{Domain, Label};
 use mesher_claims::record::Admission;
 
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::{config, control, explain, network, status, table};
+use crate::{complete, config, control, doctor, explain, network, status, table};
 
 const EXIT_STATUS: &str = "\
 Exit status: 0 done; 1 failed; 2 wrong usage; 3 the daemon cannot be reached or does not answer; \
@@ -24,7 +25,7 @@ pub(crate) struct Arguments {
     #[command(subcommand)]
     command: Command,
     /// The daemon's control socket
-    #[arg(long, global = true, value_name = "PATH", default_value = mesher_control::DEFAULT_SOCKET)]
+    #[arg(long, global = true, value_name = "PATH", env = "MESHER_SOCKET", default_value = mesher_control::DEFAULT_SOCKET)]
     socket: PathBuf,
     /// Print JSON, with the fields of the control socket's interface
     #[arg(long, global = true)]
@@ -36,24 +37,41 @@ enum Command {
     /// Everything at a glance: network, peers, names held and waited for, table
     Status,
     /// The other machines of the network
-    Peers,
+    Peers {
+        /// Only this one, with its key and its clock: by label, key or address
+        #[arg(add = ArgValueCompleter::new(complete::peers))]
+        peer: Option<String>,
+    },
     /// All names of the network, and who holds them
     Names,
     /// Why a name is answered the way it is, on this machine
     Explain {
         /// Full, or without the network's domain
+        #[arg(add = ArgValueCompleter::new(complete::names))]
         name: String,
     },
     /// Show what happens, as it happens
     Watch,
+    /// Look for what keeps names from resolving on this machine, and say what to run
+    ///
+    /// Checks the configuration, the service and its sockets, the network secret, the state directory, the hosts table, the
+    /// module, nsswitch.conf, a lookup, the time, the firewall, the gossip port and the bootstrap nodes. As root it sees more. The
+    /// exit status is 1 if something is wrong.
+    Doctor {
+        /// The daemon's configuration; else the one that the daemon was started with
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
     /// Claim a name beside those of the configuration; kept over restarts
     Claim {
         /// Full, or without the network's domain
+        #[arg(add = ArgValueCompleter::new(complete::names_to_claim))]
         name: String,
     },
     /// Give up a name that was claimed with `claim`
     Release {
         /// Full, or without the network's domain
+        #[arg(add = ArgValueCompleter::new(complete::names_to_release))]
         name: String,
     },
     /// Have the daemon read its configuration, and the files that it names, again
@@ -82,7 +100,7 @@ enum Command {
     /// Make hosts tables, and look into them
     #[command(subcommand)]
     Table(TableCommand),
-    /// Print completions for a shell
+    /// Print completions for a shell, names and peers included
     Completions {
         /// Which shell
         shell: clap_complete::Shell,
@@ -207,7 +225,7 @@ pub(crate) struct CertifyArguments {
 #[derive(Debug, Args)]
 pub(crate) struct RevokeArguments {
     /// The hosts' public keys, as `mesherctl host show` and `mesherctl peers --json` print them
-    #[arg(value_name = "HOST KEY", required = true)]
+    #[arg(value_name = "HOST KEY", required = true, add = ArgValueCompleter::new(complete::peer_keys))]
     pub(crate) keys: Vec<HostKey>,
     /// The directory with the network's key and its newest settings
     #[arg(long, value_name = "DIR")]
@@ -306,7 +324,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let socket = &arguments.socket;
     match &arguments.command {
         Command::Status => status::status(&out, socket),
-        Command::Peers => status::peers(&out, socket),
+        Command::Peers { peer } => status::peers(&out, socket, peer.as_deref()),
+        Command::Doctor { config } => doctor::doctor(&out, socket, config.as_deref()),
         Command::Names => status::names(&out, socket),
         Command::Explain { name } => explain::explain(&out, socket, name),
         Command::Watch => control::watch(&out, socket),
@@ -327,11 +346,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Config(ConfigCommand::Check { file, print }) => config::check(&out, file, *print),
         Command::Table(TableCommand::Compile(compile)) => table::compile(&out, compile),
         Command::Table(TableCommand::Dump { file, stale }) => table::dump(&out, file, *stale),
-        Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(*shell, &mut Arguments::command(), "mesherctl", &mut script);
-            out.raw(&script)
-        }
+        Command::Completions { shell } => out.raw(&complete::registration(*shell)?),
     }
 }
 
@@ -340,6 +355,7 @@ pub(crate) type ScopedAddress = (IpAddr, u32);
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
     use mesher_control::Call;
 
     use super::*;

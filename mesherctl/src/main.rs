@@ -5,22 +5,27 @@
 
 mod admission;
 mod cli;
+mod complete;
 mod config;
 mod control;
+mod doctor;
 mod explain;
 mod failure;
 mod files;
 mod hosts;
 mod network;
+mod nsswitch;
 mod output;
 mod status;
 mod table;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 fn main() -> ExitCode {
+    // A shell that asks what could come next gets its answer, and nothing else happens.
+    clap_complete::CompleteEnv::with_factory(cli::Arguments::command).complete();
     let arguments = cli::Arguments::parse();
     match cli::run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,

@@ -14,12 +14,15 @@ pub(crate) fn status(out: &Output, socket: &Path) -> Result<(), Failure> {
     if out.is_json() {
         return out.json(&status);
     }
-    let mut text = format!("{} {}\n", bullet(out, status.state), safe(&status.sentence));
+    let bullet = format!("{} ", bullet(out, status.state));
+    let mut text = out.paragraph(&bullet, 2, &safe(&status.sentence)) + "\n";
     for (title, value) in head(&status) {
-        text += &format!("{}  {value}\n", out.paint(Mood::Faint, format_args!("{title:>11}")));
+        let title = out.paint(Mood::Faint, format_args!("{title:>11}  "));
+        text += &(out.paragraph(&title, 13, &value) + "\n");
     }
     for warning in &status.warnings {
-        text += &format!("{}  {}\n", out.paint(Mood::Bad, format_args!("{:>11}", "warning")), safe(warning));
+        let title = out.paint(Mood::Bad, format_args!("{:>11}  ", "warning"));
+        text += &(out.paragraph(&title, 13, &safe(warning)) + "\n");
     }
     if !status.peers.is_empty() {
         text += &format!("\n{}\n{}\n", out.paint(Mood::Heading, "Peers"), peer_table(out, &status.peers));
@@ -120,16 +123,52 @@ fn remarks(name: &Name) -> String {
     remarks
 }
 
-/// `peers`.
-pub(crate) fn peers(out: &Output, socket: &Path) -> Result<(), Failure> {
-    let peers: Peers = Client::connect(socket)?.call(&Call::Peers {})?;
+/// `peers`, all of them or one.
+pub(crate) fn peers(out: &Output, socket: &Path, wanted: Option<&str>) -> Result<(), Failure> {
+    let mut peers: Peers = Client::connect(socket)?.call(&Call::Peers {})?;
+    if let Some(wanted) = wanted {
+        peers.peers.retain(|peer| is_meant(peer, wanted));
+        if peers.peers.is_empty() {
+            let message = format!("no other machine of the network is {wanted}; see: mesherctl peers");
+            return Err(Failure::Other(message));
+        }
+    }
     if out.is_json() {
         return out.json(&peers);
     }
     if peers.peers.is_empty() {
         return out.print("no other machine of the network is known");
     }
-    out.print(peer_table(out, &peers.peers))
+    out.print(peer_table(out, &peers.peers))?;
+    if wanted.is_some() {
+        for peer in &peers.peers {
+            out.print(peer_details(out, peer))?;
+        }
+    }
+    Ok(())
+}
+
+fn is_meant(peer: &Peer, wanted: &str) -> bool {
+    let address = peer.address.as_deref().unwrap_or_default();
+    let ip = address.rsplit_once(':').map_or(address, |(ip, _)| ip).trim_matches(['[', ']']);
+    peer.label.eq_ignore_ascii_case(wanted) || peer.key == wanted || address == wanted || ip == wanted
+}
+
+fn peer_details(out: &Output, peer: &Peer) -> String {
+    let line = |title: &str, value: String| {
+        out.paragraph(&out.paint(Mood::Faint, format_args!("  {title:>8}  ")), 12, &value)
+    };
+    let lease = peer
+        .age_ms
+        .map_or_else(|| "over: its names are free".to_owned(), |age| format!("renewed {} ago", span(age)));
+    let clock = match peer.ahead_ms.unwrap_or_default() {
+        ahead @ 0.. => format!("{} ahead of this machine's", span(ahead.unsigned_abs())),
+        behind => format!("{} behind this machine's", span(behind.unsigned_abs())),
+    };
+    let secret = peer.secret.as_deref().map_or_else(|| "not heard of itself yet".to_owned(), safe);
+    let lines =
+        [line("key", safe(&peer.key)), line("lease", lease), line("clock", clock), line("secret", secret)];
+    lines.join("\n")
 }
 
 fn peer_table(out: &Output, peers: &[Peer]) -> String {
@@ -158,7 +197,7 @@ fn peer_table(out: &Output, peers: &[Peer]) -> String {
             ]
         })
         .collect();
-    out.table(&["PEER", "STATE", "ADDRESS", "LAST CONTACT", "NAMES", ""], &rows)
+    out.table(&["PEER", "STATE", "ADDRESS", "LAST CONTACT", "NAMES", "CLOCK"], &rows)
 }
 
 /// `names`.

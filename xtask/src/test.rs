@@ -45,7 +45,7 @@ const STAGES: [(&str, Run); 9] = [
 ];
 
 /// What the stages use beside the machines' tools, each in the places where it may be, and its Debian package.
-const TOOLS: [(&[&str], &str); 8] = [
+const TOOLS: &[(&[&str], &str)] = &[
     (&["cc"], "gcc"),
     (&["/usr/include/stdlib.h"], "libc6-dev"),
     (&["nm"], "binutils"),
@@ -53,6 +53,9 @@ const TOOLS: [(&[&str], &str); 8] = [
     (&["nix-instantiate"], "nix-bin"),
     (&["nscd"], "nscd"),
     (&["lintian"], "lintian"),
+    (&["script"], "bsdutils"),
+    (&["zsh"], "zsh"),
+    (&["fish"], "fish"),
     (
         &["/usr/lib/systemd/tests/test-nss-hosts", "/usr/lib/systemd/tests/unit-tests/test-nss-hosts"],
         "systemd-tests",

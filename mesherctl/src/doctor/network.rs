@@ -1,0 +1,239 @@
+//! The way to the others: the port here, and the bootstrap nodes.
+
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs, UdpSocket};
+use std::time::{Duration, Instant};
+
+use mesher_config::BootstrapNode;
+use mesher_control::types::{Peer, PeerState};
+
+use super::{Finding, Machine};
+use crate::output::span;
+
+/// How long a node may take to refuse: on one link the kernel gives up on a machine that is not there after 3 s.
+const PROBE_WITHIN: Duration = Duration::from_millis(3_200);
+
+/// Whether somebody receives what is sent to the gossip port.
+pub(super) fn port(machine: &Machine<'_>) -> Option<Finding> {
+    const CHECK: &str = "gossip port";
+    let port = machine.config.as_ref()?.cluster.port;
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    let open = [read("/proc/net/udp"), read("/proc/net/udp6")].iter().any(|table| is_open(table, port));
+    Some(if open {
+        Finding::ok(CHECK, format!("UDP port {port} is open on this machine"))
+    } else {
+        Finding::wrong(
+            CHECK,
+            format!(
+                "nobody listens on UDP port {port}, which cluster.port names (data-mesher.socket must name it too)"
+            ),
+            "systemctl cat data-mesher.socket",
+        )
+    })
+}
+
+/// Whether a table of `/proc/net` (proc(5)) has a socket bound to the port.
+fn is_open(table: &str, port: u16) -> bool {
+    let local = |line: &str| {
+        line.split_whitespace().nth(1).and_then(|local| local.rsplit(':').next().map(str::to_owned))
+    };
+    table.lines().skip(1).filter_map(local).any(|hex| u16::from_str_radix(&hex, 16) == Ok(port))
+}
+
+/// A finding for each bootstrap node.
+pub(super) fn bootstrap(machine: &Machine<'_>) -> Vec<Finding> {
+    const CHECK: &str = "bootstrap";
+    let Some(config) = &machine.config else { return Vec::new() };
+    let peers = machine.status().map(|status| status.peers.as_slice()).unwrap_or_default();
+    let nodes = &config.cluster.bootstrap_nodes;
+    if nodes.is_empty() {
+        let text = "no bootstrap node is configured: this machine waits for others to find it";
+        return if peers.is_empty() {
+            vec![Finding::unclear(
+                CHECK,
+                text,
+                format!("mesherctl config check --print {}", machine.config_file.display()),
+            )]
+        } else {
+            vec![Finding::ok(CHECK, text)]
+        };
+    }
+    let begun = Instant::now();
+    let sent: Vec<_> = nodes
+        .iter()
+        .map(|node| (node, addresses_of(node).map(|found| found.into_iter().map(probe).collect::<Vec<_>>())))
+        .collect();
+    let peer_alive = peers.iter().any(|peer| peer.state == PeerState::Alive);
+    sent.into_iter().map(|(node, probes)| judge(node, probes, peers, peer_alive, begun)).collect()
+}
+
+/// What is known of one address of a node.
+enum Probe {
+    /// This machine itself.
+    Own,
+    /// A datagram was sent, which nobody answers; if the port is closed there, or there is no way, an error comes back.
+    Sent(SocketAddr, UdpSocket),
+    NotSent(SocketAddr, io::Error),
+}
+
+fn judge(
+    node: &BootstrapNode,
+    probes: io::Result<Vec<Probe>>,
+    peers: &[Peer],
+    peer_alive: bool,
+    begun: Instant,
+) -> Finding {
+    const CHECK: &str = "bootstrap";
+    let probes = match probes {
+        Ok(probes) => probes,
+        Err(error) => {
+            let name = node.to_string();
+            let host = name.rsplit_once(':').map_or(name.as_str(), |(host, _)| host);
+            return Finding::wrong(
+                CHECK,
+                format!("{node} has no address: {error}"),
+                format!("getent -s 'hosts:files dns' ahosts {host}"),
+            );
+        }
+    };
+    let mut worst = None;
+    for probe in probes {
+        let (address, failed) = match probe {
+            Probe::Own => return Finding::ok(CHECK, format!("{node} is this machine")),
+            Probe::Sent(address, socket) => {
+                if let Some(finding) = heard(node, address, peers) {
+                    return finding;
+                }
+                (address, refusal(&socket, begun))
+            }
+            Probe::NotSent(address, error) => (address, Some(error)),
+        };
+        worst = Some((address, failed));
+    }
+    let ping = |address: SocketAddr| format!("ping -c 3 {}", address.ip());
+    match worst {
+        None => Finding::wrong(CHECK, format!("{node} has no address"), "mesherctl config check --print"),
+        Some((_, Some(error))) if error.kind() == io::ErrorKind::ConnectionRefused => Finding::wrong(
+            CHECK,
+            format!("{node} can be reached, and nobody listens on the port there"),
+            "systemctl status data-mesher.socket     # on that machine",
+        ),
+        Some((address, Some(error))) => {
+            Finding::wrong(CHECK, format!("{node} cannot be reached: {error}"), ping(address))
+        }
+        Some((address, None)) if peer_alive => Finding::unclear(
+            CHECK,
+            format!("{node} has not been heard of by that address; other peers are there"),
+            ping(address),
+        ),
+        Some((address, None)) => Finding::wrong(
+            CHECK,
+            format!(
+                "{node} does not answer: it is off, a firewall on the way drops UDP port {}, or its network secret is another",
+                address.port()
+            ),
+            ping(address),
+        ),
+    }
+}
+
+/// What the daemon knows of the node at an address.
+fn heard(node: &BootstrapNode, address: SocketAddr, peers: &[Peer]) -> Option<Finding> {
+    let is_there = |peer: &&Peer| {
+        peer.address.as_ref().and_then(|text| text.parse::<SocketAddr>().ok()).is_some_and(|seen| {
+            seen.port() == address.port() && seen.ip().to_canonical() == address.ip().to_canonical()
+        })
+    };
+    let peer = peers.iter().find(is_there).filter(|peer| peer.state == PeerState::Alive)?;
+    let ago = peer.last_contact_ms.map_or(String::new(), |ms| format!(", heard {} ago", span(ms)));
+    Some(Finding::ok("bootstrap", format!("{node} is {}{ago}", peer.label)))
+}
+
+/// The node's addresses, by the sources that the daemon uses: never by its own names.
+fn addresses_of(node: &BootstrapNode) -> io::Result<Vec<SocketAddr>> {
+    match node {
+        BootstrapNode::Address(address) => Ok(vec![*address]),
+        BootstrapNode::Scoped { address, interface, port } => {
+            let scope = nix::net::if_::if_nametoindex(interface.as_str())?;
+            Ok(vec![SocketAddrV6::new(*address, *port, 0, scope).into()])
+        }
+        BootstrapNode::Name { name, port } => {
+            let output =
+                std::process::Command::new("getent").args(["-s", "hosts:files dns", "ahosts", name]).output();
+            let Ok(output) = output else { return Ok((name.as_str(), *port).to_socket_addrs()?.collect()) };
+            let text = String::from_utf8_lossy(&output.stdout);
+            let mut found: Vec<IpAddr> =
+                text.lines().filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect();
+            found.dedup();
+            if found.is_empty() {
+                return Err(io::Error::other("neither /etc/hosts nor DNS knows it"));
+            }
+            Ok(found.into_iter().map(|ip| SocketAddr::new(ip, *port)).collect())
+        }
+    }
+}
+
+fn probe(address: SocketAddr) -> Probe {
+    // Only an address of its own can be bound.
+    if UdpSocket::bind(SocketAddr::new(address.ip(), 0)).is_ok() {
+        return Probe::Own;
+    }
+    let any: IpAddr =
+        if address.is_ipv4() { IpAddr::from([0, 0, 0, 0]) } else { Ipv6Addr::UNSPECIFIED.into() };
+    let send = || {
+        let socket = UdpSocket::bind((any, 0))?;
+        socket.connect(address)?;
+        // Empty: it is dropped there without a word.
+        socket.send(&[])?;
+        Ok(socket)
+    };
+    match send() {
+        Ok(socket) => Probe::Sent(address, socket),
+        Err(error) => Probe::NotSent(address, error),
+    }
+}
+
+/// The error that comes back, if one does in time.
+fn refusal(socket: &UdpSocket, begun: Instant) -> Option<io::Error> {
+    let left = PROBE_WITHIN.saturating_sub(begun.elapsed()).max(Duration::from_millis(1));
+    socket.set_read_timeout(Some(left)).ok()?;
+    match socket.recv(&mut [0; 1]) {
+        Err(error) if !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+            Some(error)
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Outcome;
+
+    #[test]
+    fn the_kernels_table_tells_an_open_port() {
+        let table = "  sl  local_address                         remote_address\n  \
+                     512: 00000000000000000000000000000000:1F0A 00000000000000000000000000000000:0000 07\n";
+        assert!(is_open(table, 7946));
+        assert!(!is_open(table, 1));
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let port = socket.local_addr().unwrap().port();
+        assert!(is_open(&std::fs::read_to_string("/proc/net/udp").unwrap(), port));
+    }
+
+    #[test]
+    fn a_closed_port_and_no_way_are_told_apart() {
+        // A port that was free a moment ago, on an address of this machine that counts as foreign here.
+        let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.connect(closed).unwrap();
+        socket.send(&[]).unwrap();
+        let node = BootstrapNode::Address(closed);
+        let finding = judge(&node, Ok(vec![Probe::Sent(closed, socket)]), &[], false, Instant::now());
+        assert!(finding.message.contains("nobody listens"), "{}", finding.message);
+        let unreachable = io::Error::from_raw_os_error(libc::ENETUNREACH);
+        let finding = judge(&node, Ok(vec![Probe::NotSent(closed, unreachable)]), &[], false, Instant::now());
+        assert!(finding.message.contains("cannot be reached: Network is unreachable"), "{}", finding.message);
+        assert_eq!(judge(&node, Ok(vec![probe(closed)]), &[], false, Instant::now()).outcome, Outcome::Ok);
+    }
+}
