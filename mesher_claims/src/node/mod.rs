@@ -192,6 +192,11 @@ impl Node {
         self.phase
     }
 
+    /// Whether another machine has been found to run with a copy of this host's key.
+    pub fn key_is_copied(&self) -> bool {
+        self.copy_reported
+    }
+
     /// All records known.
     pub fn store(&self) -> &Store {
         &self.store

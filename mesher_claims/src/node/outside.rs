@@ -59,6 +59,7 @@ impl Node {
             return;
         }
         if seen.instance != self.instance && self.overtaken_by(seen.instance) {
+            self.yield_to_copy(now, seen, age);
             return;
         }
         self.tell(Event::OwnRecordAhead { seen: seen.seq });
@@ -92,6 +93,15 @@ impl Node {
             self.phase = Phase::Silenced;
         }
         silenced
+    }
+
+    /// From now on the other one speaks for this key: this machine's own table must not go on with what it said itself.
+    fn yield_to_copy(&mut self, now: Now, seen: &Signed<HostBody>, age: Age) {
+        self.store.merge(now, Record::Host(seen.clone()), age);
+        for claim in std::mem::take(&mut self.unsettled).into_values() {
+            self.store.merge(now, Record::Claim(claim), Age::NEW);
+        }
+        self.synchronise_soon(now);
     }
 
     fn note_seq(&mut self, record: &Record) {

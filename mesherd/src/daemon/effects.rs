@@ -32,6 +32,7 @@ impl Daemon {
             self.carry_out(effects).await;
         }
         self.judge_own_claims();
+        self.look_for_doubles();
         self.publish();
         self.show_status();
     }

@@ -14,6 +14,7 @@ mod answers;
 pub mod clock;
 mod contacts;
 mod control;
+mod doubles;
 mod effects;
 mod files;
 mod gate;
@@ -44,6 +45,7 @@ use crate::systemd::notify::Notifier;
 use crate::systemd::rate_limit::RateLimit;
 use crate::systemd::watchdog::{Heartbeat, Watchdog};
 use contacts::Contacts;
+use doubles::Doubles;
 use trust::Trust;
 
 /// Runs the daemon until it is told to stop.
@@ -88,6 +90,7 @@ struct Daemon {
     bound: std::net::SocketAddr,
     /// What was published last: the view's generation, and the table's settings.
     published: Option<(u64, u64, crate::publish::Publishing)>,
+    doubles: Doubles,
     refusals: RateLimit<String>,
     saved_store: Instant,
     store_dirty: bool,

@@ -14,6 +14,7 @@ use mesher_config::Config;
 use tokio::sync::{mpsc, watch};
 
 use super::contacts::Contacts;
+use super::doubles::Doubles;
 use super::files::Files;
 use super::gate::RecordGate;
 use super::trust::Trust;
@@ -82,6 +83,7 @@ pub(super) async fn start(options: Options) -> Result<(Daemon, Inputs), Failure>
         advertised,
         bound: place.bound,
         published: None,
+        doubles: Doubles::default(),
         refusals: RateLimit::new(Duration::from_secs(3_600), 256),
         saved_store: Instant::now(),
         store_dirty: false,

@@ -142,6 +142,7 @@ impl Daemon {
     /// What an operator must see to, each in a sentence.
     pub(super) fn warnings(&self) -> Vec<String> {
         let mut warnings = self.exporter.failures();
+        warnings.extend(self.doubles_warnings());
         if let Some(locked_out) = self.locked_out() {
             warnings.push(locked_out);
         }

@@ -62,6 +62,8 @@ pub const CLOCK_SKEW: Event = event("clock_skew", "683184d20d464345b78592a2aacb5
 pub const CLAIMS_BROKEN: Event = event("claims_broken", "1b78fe77286f4c3e88871cfc55ed857d", Level::Warn);
 /// A copy of this machine's key file is in use elsewhere.
 pub const CLONED_KEY: Event = event("cloned_key", "4db69b3d421b4c18b6b9dbd35c709461", Level::Error);
+/// Two hosts with different keys call themselves the same.
+pub const LABEL_SHARED: Event = event("label_shared", "b3d4d48b4b8f4217be9e40e4fbda4718", Level::Warn);
 /// State on the disk was torn or corrupt.
 pub const STATE_SET_ASIDE: Event = event("state_set_aside", "b8241aa1f36b457f8ae3ca2f27839188", Level::Error);
 /// Writing to the state directory failed.
@@ -135,6 +137,7 @@ pub const ALL: &[Event] = &[
     CLOCK_SKEW,
     CLAIMS_BROKEN,
     CLONED_KEY,
+    LABEL_SHARED,
     STATE_SET_ASIDE,
     STATE_WRITE_FAILED,
     TABLE_WRITE_FAILED,

@@ -27,7 +27,7 @@ pub struct Cluster {
 
 /// One daemon's place; the daemon runs while `child` is there.
 pub struct Daemon {
-    pub name: &'static str,
+    pub name: String,
     pub dir: PathBuf,
     pub address: IpAddr,
     pub child: Option<Child>,
@@ -75,7 +75,7 @@ impl Cluster {
     }
 
     /// The place of a daemon on 127.0.0.NUMBER; only the first, the founder, has the settings.
-    pub fn daemon(&self, name: &'static str, number: u8, names: &[&str], bootstrap: &[u8]) -> Daemon {
+    pub fn daemon(&self, name: &str, number: u8, names: &[&str], bootstrap: &[u8]) -> Daemon {
         let dir = self.dir.path().join(name);
         std::fs::create_dir(&dir).unwrap();
         let address = IpAddr::from([127, 0, 0, number]);
@@ -96,7 +96,7 @@ impl Cluster {
             quoted(bootstrap.iter().map(|n| format!("127.0.0.{n}:{}", self.port)).collect()),
         );
         std::fs::write(dir.join("config.toml"), config).unwrap();
-        Daemon { name, dir, address, child: None, env: Vec::new() }
+        Daemon { name: name.to_owned(), dir, address, child: None, env: Vec::new() }
     }
 }
 
@@ -193,6 +193,16 @@ impl Daemon {
     pub fn log(&self) -> String {
         let log = std::fs::read_to_string(self.dir.join("log")).unwrap_or_default();
         format!("log of {}:\n{log}", self.name)
+    }
+
+    /// Waits until the log has this in one line.
+    #[track_caller]
+    pub fn wait_log(&self, text: &str, within: Duration) {
+        let begin = Instant::now();
+        while !self.log().contains(text) {
+            assert!(begin.elapsed() < within, "no {text:?} after {within:?}\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// The addresses a name has in this daemon's table, while its lease runs.

@@ -1,0 +1,262 @@
+//! Single machines that are not as they should be: state or key lost, clocks wrong, labels and keys used twice.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use mesher_control::types::Status;
+
+use crate::cluster::lookup;
+use crate::fleet::{Fleet, address, all_but, answers};
+use crate::network::in_network;
+
+const SOON: Duration = Duration::from_secs(30);
+const TTL: Duration = Duration::from_secs(12);
+const SIZE: usize = 6;
+
+/// Six daemons that know each other; number 5 claims `contested` first, and number 6 after it.
+fn started(what: &str) -> Fleet {
+    let mut fleet = Fleet::new(what, SIZE, TTL, |_| Vec::new());
+    fleet.start_and_settle();
+    contested(&fleet);
+    fleet
+}
+
+fn contested(fleet: &Fleet) {
+    fleet.claim(5, "contested");
+    fleet.agree("first claim", SOON, |names| names.get("contested.sol") == Some(&vec![address(5)]));
+    fleet.claim(6, "contested");
+}
+
+fn state(fleet: &Fleet, number: usize) -> PathBuf {
+    fleet.number(number).dir.join("state")
+}
+
+/// A C library in front of the daemon's: see `shim.c`.
+fn shim(fleet: &Fleet) -> String {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fleet/shim.c");
+    let library = fleet.cluster.dir.path().join("shim.so");
+    let mut compiler = Command::new("cc");
+    compiler
+        .args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"])
+        .arg(&library)
+        .arg(source)
+        .arg("-ldl");
+    let status = compiler.status().expect("cc (Debian: gcc, libc6-dev)");
+    assert!(status.success(), "{status}");
+    library.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_state_is_lost_and_the_key_is_left() {
+    in_network(|| {
+        let mut fleet = started("state lost");
+        fleet.number_mut(5).stop();
+        for entry in std::fs::read_dir(state(&fleet, 5)).unwrap() {
+            let path = entry.unwrap().path();
+            // What `mesherctl claim` was told is the operator's word, as the configuration is.
+            if !path.ends_with("host.key") && !path.ends_with("claims.state") {
+                std::fs::remove_file(path).unwrap();
+            }
+        }
+        let (before, watch) = (answers(fleet.number(4)), Watch::begin(&fleet, 4));
+        fleet.number_mut(5).start();
+        fleet.agree("with the key alone", SOON, |names| *names == before);
+        std::thread::sleep(TTL + Duration::from_secs(2));
+        assert_eq!(answers(fleet.number(4)), before);
+        assert_eq!(watch.end(), [], "nobody sees that anything was lost");
+        let log = fleet.number(5).log();
+        assert!(log.contains("took up the claims on 2 names as the peers had kept them"), "{log}");
+    });
+}
+
+#[test]
+fn the_key_is_lost() {
+    in_network(|| {
+        let mut fleet = started("key lost");
+        fleet.number_mut(5).stop();
+        std::fs::remove_dir_all(state(&fleet, 5)).unwrap();
+        let watch = Watch::begin(&fleet, 4);
+        fleet.number_mut(5).start();
+        let begin = Instant::now();
+        // The new host waits for the old one's lease to end, as any other would.
+        let times = fleet.agree("a new key", TTL + SOON, |names| {
+            all_but(names, SIZE, &[]) && names.get("contested.sol") == Some(&vec![address(6)])
+        });
+        assert!(times.longest() < TTL + Duration::from_secs(2), "{times:?}");
+        fleet.number(5).wait_log("h5.sol passed from n5", SOON);
+        fleet.tell(&format!("its own name is its own again after {:.1?}", begin.elapsed()));
+        let moved = watch.end();
+        assert!(moved.iter().all(|change| change.0 == "contested.sol"), "the address is the same: {moved:?}");
+        let log = fleet.number(5).log();
+        assert!(log.contains("h5.sol is held by n5 since"), "{log}");
+    });
+}
+
+#[test]
+fn a_clock_is_an_hour_off() {
+    in_network(|| {
+        let mut fleet = Fleet::new("clocks", SIZE, TTL, |_| Vec::new());
+        let shim = shim(&fleet);
+        for (number, off) in [(3, "-3600"), (4, "3600")] {
+            let env = [("LD_PRELOAD", shim.as_str()), ("MESHER_TEST_CLOCK_OFF_S", off)];
+            fleet.number_mut(number).env = env.map(|(key, value)| (key.into(), value.into())).into();
+        }
+        fleet.start_and_settle();
+        // No clock gives precedence: who claims first holds.
+        for (first, second, name) in
+            [(5, 3, "early"), (4, 6, "late"), (3, 1, "slow-first"), (2, 4, "fast-second")]
+        {
+            let full = format!("{name}.sol");
+            fleet.claim(first, name);
+            fleet.agree(name, SOON, |names| names.get(&full) == Some(&vec![address(first)]));
+            fleet.claim(second, name);
+            fleet.number(second).wait_log(&format!("{full} is held by n{first} since"), SOON);
+        }
+        let (before, watch) = (answers(fleet.number(1)), Watch::begin(&fleet, 1));
+        for number in [3, 4] {
+            fleet.number_mut(number).stop();
+            fleet.number_mut(number).start();
+            fleet.number(number).wait_socket(SOON);
+        }
+        std::thread::sleep(TTL);
+        fleet.agree("after a TTL and a restart of both", SOON, |names| *names == before);
+        assert_eq!(watch.end(), [], "no name moved meanwhile");
+        for (number, word) in [(3, "behind"), (4, "ahead of")] {
+            let log = fleet.number(1).log();
+            let told = log
+                .lines()
+                .any(|line| line.contains(&format!("the clock of n{number} is ")) && line.contains(word));
+            assert!(told, "{log}");
+        }
+        // Leases do not ask what the clock says: the dead expire in time, whoever restarts meanwhile.
+        let begin = Instant::now();
+        fleet.number_mut(3).kill();
+        fleet.number_mut(4).kill();
+        fleet.number_mut(2).stop();
+        fleet.number_mut(2).start();
+        let times = fleet.agree("both killed", TTL + SOON, |names| all_but(names, SIZE, &[3, 4]));
+        let latest = begin.elapsed().saturating_sub(times.longest()) + TTL + Duration::from_secs(2);
+        assert!(times.longest() < latest, "{times:?}");
+    });
+}
+
+#[test]
+fn two_machines_call_themselves_the_same() {
+    in_network(|| {
+        let mut fleet =
+            Fleet::new("labels", SIZE, TTL, |number| if number > 4 { vec!["both"] } else { Vec::new() });
+        let config = fleet.number(6).dir.join("config.toml");
+        let text = std::fs::read_to_string(&config).unwrap();
+        std::fs::write(&config, text.replace("label = \"n6\"", "label = \"n5\"")).unwrap();
+        fleet.start_and_settle();
+        let holder = answers(fleet.number(1))["both.sol"].clone();
+        let watch = Watch::begin(&fleet, 1);
+        // Hosts are told apart by their keys; the label is what people read.
+        let peers = fleet.number(1).status().peers;
+        let same: Vec<_> = peers.iter().filter(|peer| peer.label == "n5").collect();
+        assert_eq!(same.len(), 2, "{peers:?}");
+        assert_ne!(same[0].key, same[1].key);
+        for number in [1, 5, 6] {
+            let warned = |status: &Status| {
+                status.warnings.iter().any(|warning| warning.contains("2 machines call themselves n5"))
+            };
+            fleet.number(number).wait_status("a warning of the label", SOON, warned);
+        }
+        std::thread::sleep(TTL);
+        assert_eq!(watch.end(), []);
+        // Each leaves with its own names only.
+        let (gone, stays) = if holder == [address(5)] { (5, 6) } else { (6, 5) };
+        fleet.number_mut(gone).kill();
+        fleet.agree("one of them killed", TTL + SOON, |names| {
+            all_but(names, SIZE, &[gone]) && names.get("both.sol") == Some(&vec![address(stays)])
+        });
+    });
+}
+
+/// Number 6 becomes a clone of number 5: the same key and state, names and label, at another address.
+#[test]
+fn a_machine_is_cloned_with_its_key() {
+    in_network(|| {
+        let mut fleet = started("cloned key");
+        fleet.number_mut(6).stop();
+        fleet.agree("without the machine that becomes the copy", TTL + SOON, |names| {
+            all_but(names, SIZE, &[6])
+        });
+        fleet.number_mut(5).stop();
+        let (original, copy) = (fleet.number(5).dir.clone(), fleet.number(6).dir.clone());
+        std::fs::remove_dir_all(copy.join("state")).unwrap();
+        std::fs::create_dir(copy.join("state")).unwrap();
+        for entry in std::fs::read_dir(original.join("state")).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), copy.join("state").join(entry.file_name())).unwrap();
+        }
+        let config = std::fs::read_to_string(original.join("config.toml")).unwrap();
+        std::fs::write(copy.join("config.toml"), config.replace("127.0.0.5\"", "127.0.0.6\"")).unwrap();
+        std::fs::write(copy.join("log"), "").unwrap();
+        let watch = Watch::begin(&fleet, 1);
+        let begin = Instant::now();
+        fleet.number_mut(5).start();
+        fleet.number_mut(6).start();
+        for number in [5, 6] {
+            fleet.number(number).wait_log("another machine runs with a copy of this machine's key", SOON);
+        }
+        fleet.tell(&format!("both have noticed after {:.1?}", begin.elapsed()));
+        let silenced =
+            [5, 6].map(|number| fleet.number(number).log().contains("this machine stops announcing"));
+        assert!(silenced[0] != silenced[1], "one of them stops: {silenced:?}");
+        let stays = if silenced[0] { 6 } else { 5 };
+        fleet.agree("one of the two announces", SOON, |names| {
+            names.get("h5.sol") == Some(&vec![address(stays)])
+        });
+        for number in [5, 6] {
+            let word = "runs with a copy of this machine's key";
+            let warned = |status: &Status| status.warnings.iter().any(|warning| warning.contains(word));
+            fleet.number(number).wait_status("a warning", SOON, warned);
+        }
+        let first = watch.end();
+        fleet.tell(&format!("before that, at another machine: {first:?}"));
+        assert!(first.iter().filter(|change| change.0 == "h5.sol").count() <= 6, "{first:?}");
+        // From then on nothing moves.
+        let (before, watch) = (answers(fleet.number(1)), Watch::begin(&fleet, 1));
+        std::thread::sleep(TTL);
+        fleet.agree("a TTL later", SOON, |names| *names == before);
+        assert_eq!(watch.end(), [], "names flap");
+    });
+}
+
+/// Notes every change of every name in one daemon's table, by looking every few milliseconds.
+struct Watch {
+    done: std::sync::mpsc::Sender<()>,
+    thread: std::thread::JoinHandle<Vec<(String, Vec<std::net::IpAddr>)>>,
+}
+
+impl Watch {
+    fn begin(fleet: &Fleet, number: usize) -> Self {
+        let table = fleet.number(number).dir.join("run/hosts.table");
+        let mut last = answers(fleet.number(number));
+        let (done, told) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let mut changes = Vec::new();
+            while told.recv_timeout(Duration::from_millis(5))
+                == Err(std::sync::mpsc::RecvTimeoutError::Timeout)
+            {
+                for (name, was) in &mut last {
+                    let now = lookup(&table, name);
+                    if now != *was {
+                        was.clone_from(&now);
+                        changes.push((name.clone(), now));
+                    }
+                }
+            }
+            changes
+        });
+        Self { done, thread }
+    }
+
+    /// Every change: the name, and what it has been from then on.
+    fn end(self) -> Vec<(String, Vec<std::net::IpAddr>)> {
+        drop(self.done);
+        self.thread.join().unwrap()
+    }
+}

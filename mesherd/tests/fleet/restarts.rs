@@ -1,0 +1,138 @@
+//! A cold start of all at once, each restarted in turn, half of them killed at one time.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::fleet::{Fleet, Spent, address, all_but, answers, patience, size, ttl};
+use crate::network::in_network;
+
+/// Who claims `shared`, beside its own name.
+fn shared(number: usize) -> Vec<&'static str> {
+    if number % 4 == 1 { vec!["shared"] } else { Vec::new() }
+}
+
+#[test]
+fn all_start_at_once_each_restarts_and_half_die() {
+    in_network(|| {
+        let size = size();
+        let mut fleet = Fleet::new("restarts", size, ttl(), shared);
+        fleet.start_all();
+        let holders: Vec<IpAddr> = (1..=size).filter(|n| !shared(*n).is_empty()).map(address).collect();
+        fleet.agree("cold start", Duration::from_secs(60), |names| {
+            all_but(names, size, &[])
+                && names.get("shared.sol").is_some_and(|to| to.len() == 1 && holders.contains(&to[0]))
+        });
+        fleet.tell_spent(
+            "while starting, in all of its life so far",
+            Spent::default(),
+            Duration::from_secs(1),
+        );
+        quiet(&fleet);
+        news(&fleet);
+        each_restarts(&mut fleet);
+        half_die(&mut fleet);
+    });
+}
+
+/// What it costs that nothing happens but renewals.
+fn quiet(fleet: &Fleet) {
+    std::thread::sleep(Duration::from_secs(3));
+    let (before, begin) = (fleet.spent(), Instant::now());
+    std::thread::sleep(Duration::from_secs(5) * patience());
+    fleet.tell_spent(&format!("quiet, under a TTL of {:?}", ttl()), before, begin.elapsed());
+}
+
+/// How fast a new name is everywhere.
+fn news(fleet: &Fleet) {
+    for round in 0..5 {
+        let (number, name) = (1 + round * 3 % fleet.daemons.len(), format!("new{round}"));
+        let before = fleet.spent();
+        fleet.claim(number, &name);
+        let full = format!("{name}.sol");
+        fleet.agree("a new name", Duration::from_secs(20), |names| {
+            names.get(&full) == Some(&vec![address(number)])
+        });
+        let after = fleet.spent();
+        fleet.tell(&format!(
+            "a new name: {} datagrams with {} bytes in all",
+            after.datagrams - before.datagrams,
+            after.bytes - before.bytes
+        ));
+    }
+}
+
+/// Nobody who looks at another machine's table sees a name go, or move.
+fn each_restarts(fleet: &mut Fleet) {
+    let size = fleet.daemons.len();
+    let (watcher, begin) = (size, Instant::now());
+    let before = answers(fleet.number(watcher));
+    let tables: Vec<_> = fleet.daemons.iter().map(|daemon| daemon.dir.join("run/hosts.table")).collect();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let watched = scope.spawn(|| {
+            let mut looks = 0u64;
+            while !done.load(Ordering::Relaxed) {
+                for (name, wanted) in &before {
+                    let found = crate::cluster::lookup(&tables[watcher - 1], name);
+                    assert_eq!(found, *wanted, "{name} after {:?}", begin.elapsed());
+                    looks += 1;
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            looks
+        });
+        for number in 1..size {
+            let daemon = fleet.number_mut(number);
+            daemon.stop();
+            daemon.start();
+            daemon.wait_socket(Duration::from_secs(20));
+            let own = daemon.lookup(&format!("h{number}.sol"));
+            assert_eq!(own, [address(number)], "at once, from what is on disk\n{}", daemon.log());
+            if watched.is_finished() {
+                break;
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+        let looks = watched.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        fleet.tell(&format!(
+            "{} restarts in {:.1?}: {looks} lookups elsewhere, none failed",
+            size - 1,
+            begin.elapsed()
+        ));
+    });
+    fleet.agree("after the restarts", Duration::from_secs(30), |names| *names == before);
+}
+
+/// The lower half, which has the founder and everybody's bootstrap nodes, loses its power at one moment.
+fn half_die(fleet: &mut Fleet) {
+    let (size, half) = (fleet.daemons.len(), fleet.daemons.len() / 2);
+    let ttl = ttl();
+    let dead: Vec<usize> = (1..=half).collect();
+    let begin = Instant::now();
+    for number in 1..=half {
+        fleet.number_mut(number).kill();
+    }
+    let names = answers(fleet.number(size));
+    assert!(all_but(&names, size, &[]), "a lease outlives a crash: {names:?}");
+    let heirs: Vec<IpAddr> = (half + 1..=size).filter(|n| !shared(*n).is_empty()).map(address).collect();
+    // Leases end by age: at the earliest when the last renewal was just about due, at the latest one TTL after the crash.
+    let times = fleet.agree("half killed", ttl + Duration::from_secs(20), |names| {
+        all_but(names, size, &dead)
+            && names.get("shared.sol").is_some_and(|to| to.len() == 1 && heirs.contains(&to[0]))
+    });
+    let latest = ttl + begin.elapsed().saturating_sub(times.longest()) + Duration::from_secs(2);
+    assert!(times.longest() < latest, "{:?} after a crash under a TTL of {ttl:?}", times.longest());
+    let heir = answers(fleet.number(size))["shared.sol"].clone();
+
+    fleet.claim(size, "amidst");
+    fleet.agree("a new name among the rest", Duration::from_secs(20), |names| {
+        names.contains_key("amidst.sol")
+    });
+    fleet.start_all();
+    fleet.agree("the dead come back", Duration::from_secs(60), |names| {
+        all_but(names, size, &[]) && names.contains_key("amidst.sol")
+    });
+    // Who was away for longer than the TTL stands in line again.
+    assert_eq!(answers(fleet.number(1))["shared.sol"], heir);
+}
