@@ -9,6 +9,8 @@ fn main() {
         // Nothing is left to be resolved, or to be overwritten, while a stranger's process runs.
         "-z,now",
         "-z,relro",
+        // The module calls its own functions, not another's of the same name, and nobody has to look for them.
+        "-Bsymbolic",
         // Threads may still be inside when a host program closes its NSS modules.
         "-z,nodelete",
         "--gc-sections",

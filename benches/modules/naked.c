@@ -92,3 +92,23 @@ enum nss_status _nss_mshnaked_gethostbyname4_r(const char *name, struct gaih_add
     *h_errnop = 0;
     return NSS_STATUS_SUCCESS;
 }
+
+enum nss_status _nss_mshnaked_gethostbyname2_r(const char *name, int af, struct hostent *host, char *buf, size_t len,
+                                               int *errnop, int *h_errnop) {
+    (void)len;
+    if (file == NULL && bare_open(getenv("NAKED_TABLE")) != 0) return NSS_STATUS_UNAVAIL;
+    const char *record = find(name);
+    if (record == NULL) {
+        *errnop = ENOENT;
+        *h_errnop = HOST_NOT_FOUND;
+        return NSS_STATUS_NOTFOUND;
+    }
+    size_t length = (unsigned char)record[0];
+    char **list = (char **)buf;
+    list[0] = buf + 32, list[1] = NULL, list[2] = NULL;
+    memcpy(list[0], record + 1 + length + 1 + (af == AF_INET6 ? 4 : 0), af == AF_INET6 ? 16 : 4);
+    memcpy(buf + 48, record + 1, length + 1);
+    *host = (struct hostent){buf + 48, list + 2, af, af == AF_INET6 ? 16 : 4, list};
+    *h_errnop = 0;
+    return NSS_STATUS_SUCCESS;
+}

@@ -25,9 +25,12 @@ fn main() -> ExitCode {
         ["prepare", folder] => {
             modules::build(Path::new(folder));
             modules::write_tables(Path::new(folder));
+            modules::write_same(Path::new(folder));
         }
         // The module alone, in a folder laid out by `prepare`.
         ["alone", folder] => alone::run(Path::new(folder), &mut Report::default()),
+        // What goes through glibc, likewise.
+        ["glibc", folder] => glibc::run(Path::new(folder), &mut Report::default()),
         ["publish", folder] => counts::publish(Path::new(folder), &[], &mut Report::default()),
         [] | ["--write" | "--check"] => return measure(arguments.first().copied()),
         other => {
@@ -42,12 +45,13 @@ fn measure(option: Option<&str>) -> ExitCode {
     let folder = tempfile::tempdir_in("/dev/shm").expect("a folder in memory");
     let folder = folder.path();
     modules::build(folder);
-    let tables = modules::write_tables(folder);
+    modules::write_same(folder);
     let mut report = Report::default();
     counts::run(folder, &mut report);
     if option == Some("--check") {
         return ExitCode::from(u8::from(report.missed() > 0));
     }
+    let tables = modules::write_tables(folder);
     alone::run(folder, &mut report);
     glibc::run(folder, &mut report);
     alone::threads(folder, &mut report);

@@ -82,7 +82,7 @@ pub(crate) fn naked(folder: &Path, names: u32) -> PathBuf {
     folder.join(format!("{names}.naked"))
 }
 
-/// Writes the tables of all sizes, ours, the naked lookup's, and hosts files.
+/// Writes the tables of all sizes, ours and the naked lookup's.
 pub(crate) fn write_tables(folder: &Path) -> Vec<(u32, Published)> {
     let lease = || Deadline::after(Duration::from_secs(3600));
     SIZES
@@ -90,25 +90,34 @@ pub(crate) fn write_tables(folder: &Path) -> Vec<(u32, Published)> {
         .map(|names| {
             let mut writer = TableWriter::open_or_create(table(folder, names)).expect("a writer");
             let published = writer.publish(&contents(names), lease()).expect("published");
-            std::fs::write(naked(folder, names), naked_file(names)).expect("written");
-            let hosts: String = contents(names)
-                .entries
-                .iter()
-                .map(|entry| {
-                    format!("{} {}\n{} {}\n", entry.v4[0], entry.name, entry.v6[0].address, entry.name)
-                })
-                .collect();
-            std::fs::write(folder.join(format!("{names}.hosts")), hosts).expect("written");
+            std::fs::write(naked(folder, names), naked_file(&contents(names))).expect("written");
             (names, published)
         })
         .collect()
 }
 
-fn naked_file(names: u32) -> Vec<u8> {
-    let slots = (names as usize * 2).next_power_of_two();
+/// Writes the table through which glibc is measured, and a naked one and a hosts file that say the same: a thousand names with the
+/// constant module's addresses.
+pub(crate) fn write_same(folder: &Path) {
+    let mut contents = contents(1000);
+    // 10.0.0.1 and 2001:db8::1.
+    let (v4, v6) = (contents.entries[1].v4.clone(), contents.entries[1].v6.clone());
+    let mut hosts = String::new();
+    for entry in &mut contents.entries {
+        (entry.v4, entry.v6) = (v4.clone(), v6.clone());
+        hosts += &format!("{} {}\n{} {}\n", v4[0], entry.name, v6[0].address, entry.name);
+    }
+    let mut writer = TableWriter::open_or_create(folder.join("same.table")).expect("a writer");
+    writer.publish(&contents, Deadline::after(Duration::from_secs(3600))).expect("published");
+    std::fs::write(folder.join("same.naked"), naked_file(&contents)).expect("written");
+    std::fs::write(folder.join("same.hosts"), hosts).expect("written");
+}
+
+fn naked_file(contents: &Contents) -> Vec<u8> {
+    let slots = (contents.entries.len() * 2).next_power_of_two();
     let mut file = (slots as u64).to_ne_bytes().to_vec();
     file.resize(8 + slots * 8, 0);
-    for entry in contents(names).entries {
+    for entry in &contents.entries {
         let hash = entry
             .name
             .bytes()

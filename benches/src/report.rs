@@ -50,7 +50,8 @@ impl Report {
 
     /// A number without a goal.
     pub(crate) fn reported(&mut self, what: &str, value: f64, unit: &str, detail: &str) {
-        let row = format!("| {what} | {value:.0} {unit} | | reported | {detail} |");
+        let digits = if value < 10.0 { 2 } else { 0 };
+        let row = format!("| {what} | {value:.digits$} {unit} | | reported | {detail} |");
         eprintln!("{row}");
         self.rows.push(row);
     }

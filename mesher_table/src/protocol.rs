@@ -33,6 +33,29 @@ pub trait Memory {
     fn release(&self);
 }
 
+/// The header alone, as a reader has it: every place in it is known to be there when the code is compiled.
+impl Memory for [AtomicU32; HEADER_WORDS] {
+    #[inline]
+    fn load(&self, word: usize) -> u32 {
+        self.as_slice().load(word)
+    }
+
+    #[inline]
+    fn store(&self, word: usize, value: u32) {
+        self.as_slice().store(word, value);
+    }
+
+    #[inline]
+    fn acquire(&self) {
+        self.as_slice().acquire();
+    }
+
+    #[inline]
+    fn release(&self) {
+        self.as_slice().release();
+    }
+}
+
 impl Memory for [AtomicU32] {
     #[inline]
     fn load(&self, word: usize) -> u32 {
@@ -61,10 +84,16 @@ impl Memory for [AtomicU32] {
 /// was begun since the attempt before.
 pub const ATTEMPTS: u32 = 16;
 
-/// Where arena `publication & 1` starts.
+/// Whether a publication lies in the first arena.
+#[inline]
+pub fn is_even(publication: u32) -> bool {
+    publication & 1 == 0
+}
+
+/// Where a publication's arena starts.
 #[inline]
 pub fn arena_of(publication: u32, arena_words: usize) -> usize {
-    if publication & 1 == 0 { HEADER_WORDS } else { HEADER_WORDS.wrapping_add(arena_words) }
+    if is_even(publication) { HEADER_WORDS } else { HEADER_WORDS.wrapping_add(arena_words) }
 }
 
 /// Runs `look` with the active publication's number, until it ran on an arena that nobody overwrote meanwhile.

@@ -61,11 +61,10 @@ impl Query {
 
     #[inline(never)]
     fn fill(&mut self, name: &[u8]) {
-        self.len = name.len();
         let (whole, rest) = name.as_chunks::<8>();
-        let mut words = self.words.iter_mut();
-        // In this order, because a zip takes one more from its first half.
-        for (bytes, word) in whole.iter().zip(words.by_ref()) {
+        let Some((words, after)) = self.words.split_at_mut_checked(whole.len()) else { return };
+        self.len = name.len();
+        for (bytes, word) in whole.iter().zip(words) {
             word.write(fold(u64::from_ne_bytes(*bytes)));
         }
         let last = if rest.is_empty() {
@@ -79,10 +78,8 @@ impl Query {
         };
         // One more, so that sixteen bytes can be taken at a time.
         let last = fold(u64::from_ne_bytes(last.to_le_bytes()));
-        for value in [last, 0] {
-            if let Some(word) = words.next() {
-                word.write(value);
-            }
+        for (word, value) in after.iter_mut().zip([last, 0]) {
+            word.write(value);
         }
     }
 

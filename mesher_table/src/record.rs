@@ -71,11 +71,11 @@ impl<'a> Shared<'a> {
             return self.copy_bytes(to);
         }
         let (whole, rest) = to.as_chunks_mut::<4>();
-        let mut words = self.words.iter();
-        for (to, word) in whole.iter_mut().zip(words.by_ref()) {
+        let (words, last) = self.words.split_at_checked(whole.len()).unwrap_or((self.words, &[]));
+        for (to, word) in whole.iter_mut().zip(words) {
             *to = word.load(Ordering::Relaxed).to_ne_bytes().map(MaybeUninit::new);
         }
-        if let Some(word) = words.next() {
+        if let Some(word) = last.first() {
             for (to, byte) in rest.iter_mut().zip(word.load(Ordering::Relaxed).to_ne_bytes()) {
                 *to = MaybeUninit::new(byte);
             }
@@ -102,18 +102,18 @@ impl<'a> Shared<'a> {
             return false;
         }
         let (pairs, rest) = self.words.as_chunks::<2>();
-        let mut asked = query.words().iter();
+        let Some((asked, after)) = query.words().split_at_checked(pairs.len()) else { return false };
         let equal = |[a, b]: [u32; 2], asked: &u64| {
             let word = u64::from_ne_bytes(*[a.to_ne_bytes(), b.to_ne_bytes()].as_flattened().first_chunk().unwrap_or(&[0; 8]));
             // Most names are spelt as they are asked for.
             word == *asked || fold(word) == *asked
         };
-        for (pair, asked) in pairs.iter().zip(asked.by_ref()) {
+        for (pair, asked) in pairs.iter().zip(asked) {
             if !equal(pair.each_ref().map(|word| word.load(Ordering::Relaxed)), asked) {
                 return false;
             }
         }
-        match (rest.first(), asked.next()) {
+        match (rest.first(), after.first()) {
             (Some(last), Some(asked)) => equal([last.load(Ordering::Relaxed), 0], asked),
             (last, _) => last.is_none(),
         }
@@ -154,6 +154,25 @@ impl<'a> Record<'a> {
         let mut record = Self { words, at, lengths, counts };
         record.words = words.get(..record.len_words()).ok_or(Damage)?;
         Ok(record)
+    }
+
+    /// Whether the record at a place has the query's name. Looks at no more of it than that takes.
+    #[inline]
+    pub(crate) fn is_named(
+        arena: &[AtomicU32],
+        at: usize,
+        end: usize,
+        query: &Query,
+    ) -> Result<bool, Damage> {
+        let words = arena.get(at..end).ok_or(Damage)?;
+        let (head, rest) = words.split_first_chunk::<RECORD_WORDS>().ok_or(Damage)?;
+        let [lengths, _] = head.each_ref().map(|word| word.load(Ordering::Relaxed));
+        let len = lengths as usize & 0xff;
+        if len != query.len() {
+            return Ok(false);
+        }
+        let words = rest.get(..words_for(len)).ok_or(Damage)?;
+        Ok(Shared { words, skip: 0, len }.is(query))
     }
 
     /// Words of the whole record. Nothing here can overflow: there are at most 2 × 64 words of names and 6 × 16,383

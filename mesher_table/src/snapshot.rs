@@ -175,6 +175,7 @@ impl<'a> Snapshot<'a> {
             return Place::NONE;
         }
         let (mut bucket, tag) = slot_of(query.hash(self.two_words(D_SEED)), buckets);
+        let end = self.word(D_RECORDS_END) as usize;
         let Some(index) = self.arena.get(self.word(D_INDEX) as usize..) else { return Place::DAMAGE };
         for _ in 0..(self.word(D_PROBE) as usize).min(MAX_PROBE) {
             let start = (bucket as usize).wrapping_mul(LINE_WORDS);
@@ -182,18 +183,23 @@ impl<'a> Snapshot<'a> {
                 return Place::DAMAGE;
             };
             let (tags, places) = line.split_at(BUCKET_SLOTS);
-            for (stored, place) in tags.iter().zip(places) {
-                let stored = stored.load(Ordering::Relaxed);
-                if stored == tag {
-                    let at = place.load(Ordering::Relaxed);
-                    let Ok(record) = self.record(at) else { return Place::DAMAGE };
-                    if record.name().is(query) {
-                        return Place { at, before: Place::EXACT };
-                    }
+            // All eight at once: where in its bucket a name lies is chance, and a branch on it would be guessed wrong.
+            let tags = tags.iter().map(|stored| stored.load(Ordering::Relaxed));
+            let (mut equal, mut last) = (0_u32, 0);
+            for (slot, stored) in (0..).zip(tags) {
+                equal |= u32::from(stored == tag) << slot;
+                last = stored;
+            }
+            while let Some(place) = places.get(equal.trailing_zeros() as usize) {
+                let at = place.load(Ordering::Relaxed);
+                match Record::is_named(self.arena, at as usize, end, query) {
+                    Ok(true) => return Place { at, before: Place::EXACT },
+                    Ok(false) => equal &= equal.wrapping_sub(1),
+                    Err(Damage) => return Place::DAMAGE,
                 }
-                if stored == 0 {
-                    return Place::NONE;
-                }
+            }
+            if last == 0 {
+                return Place::NONE;
             }
             bucket = bucket.wrapping_add(1);
             if bucket >= buckets {

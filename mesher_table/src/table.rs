@@ -1,10 +1,10 @@
 //! A table in memory: its fixed geometry, checked once, and consistent looks at its contents.
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::AtomicU32;
 
 use crate::deadline::Deadline;
 use crate::format::{
-    DIRECTORY_WORDS, H_ARENA_WORDS, H_DEADLINE, H_FILE_WORDS, H_MAGIC, H_ORDER, H_SUPERSEDED, H_VERSION,
+    DIRECTORY_WORDS, H_ACTIVE, H_ARENA_WORDS, H_DEADLINE, H_FILE_WORDS, H_MAGIC, H_ORDER, H_SUPERSEDED, H_VERSION,
     HEADER_WORDS, LINE_WORDS, MAGIC, ORDER_MARK, VERSION,
 };
 use crate::protocol::{self, Memory};
@@ -61,8 +61,9 @@ impl core::fmt::Display for Unreadable {
 /// A mapped table whose header has been checked.
 #[derive(Clone, Copy)]
 pub struct Table<'a> {
-    words: &'a [AtomicU32],
-    arena_words: usize,
+    header: &'a [AtomicU32; HEADER_WORDS],
+    /// For the even publications and for the odd ones; both equally long, and no shorter than a directory.
+    arenas: [&'a [AtomicU32]; 2],
 }
 
 impl<'a> Table<'a> {
@@ -92,24 +93,26 @@ impl<'a> Table<'a> {
         if !fits || arena_words < DIRECTORY_WORDS || !arena_words.is_multiple_of(LINE_WORDS) {
             return Err(Fault::BadGeometry);
         }
-        Ok(Self { words, arena_words })
+        let (header, arenas) = words.split_first_chunk::<HEADER_WORDS>().ok_or(Fault::BadGeometry)?;
+        let (even, odd) = arenas.split_at_checked(arena_words).ok_or(Fault::BadGeometry)?;
+        Ok(Self { header, arenas: [even, odd] })
     }
 
     /// The lease's end.
     #[inline]
     pub fn deadline(&self) -> Deadline {
-        Deadline::from_word(self.words.load(H_DEADLINE))
+        Deadline::from_word(self.header.load(H_DEADLINE))
     }
 
     /// Whether a newer file has taken, or is about to take, this one's name.
     #[inline]
     pub fn is_superseded(&self) -> bool {
-        self.words.load(H_SUPERSEDED) != 0
+        self.header.load(H_SUPERSEDED) != 0
     }
 
     /// Words in each arena.
     pub fn arena_words(&self) -> usize {
-        self.arena_words
+        self.arenas[0].len()
     }
 
     /// Looks at the contents. `look` may run several times, and may see nonsense; only what it returns from a run
@@ -123,10 +126,9 @@ impl<'a> Table<'a> {
         &self,
         mut look: impl FnMut(&Snapshot<'a>) -> Result<R, Damage>,
     ) -> Result<R, Unreadable> {
-        let found = protocol::read(self.words, |publication| {
-            let start = protocol::arena_of(publication, self.arena_words);
-            let end = start.wrapping_add(self.arena_words);
-            let arena = self.words.get(start..end).ok_or(Damage)?;
+        let [even, odd] = self.arenas;
+        let found = protocol::read(self.header, |publication| {
+            let arena = if protocol::is_even(publication) { even } else { odd };
             look(&Snapshot::new(arena, publication)?)
         });
         match found {
@@ -139,6 +141,6 @@ impl<'a> Table<'a> {
     /// The publication last finished. Two equal numbers mean that nothing was published in between.
     #[inline]
     pub fn publication(&self) -> u32 {
-        self.words.get(crate::format::H_ACTIVE).map_or(0, |word| word.load(Ordering::Relaxed))
+        self.header.load(H_ACTIVE)
     }
 }

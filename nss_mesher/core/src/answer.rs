@@ -36,10 +36,14 @@ pub(crate) enum Outcome {
     TooSmall,
     /// No table to be believed: glibc asks the next source.
     Unavailable,
-    /// No such name; `contained` ends the lookup here.
-    Unknown { contained: bool },
+    /// No such name.
+    Unknown,
+    /// No such name, and nobody else is to be asked.
+    UnknownContained,
     /// The name has no address of this family.
-    NoData { contained: bool },
+    NoData,
+    /// The same, and nobody else is to be asked.
+    NoDataContained,
     /// Not an address family of hosts.
     OtherFamily,
     /// An address of the wrong length.
@@ -84,13 +88,14 @@ impl Errors {
     /// The two pointers are null or valid for writing.
     #[inline]
     pub(crate) unsafe fn report(self, outcome: Outcome) -> c_int {
-        let not_found = |contained| if contained { status::RETURN } else { status::NOTFOUND };
         let (status, errno, h_errno) = match outcome {
             Outcome::Success => (status::SUCCESS, 0, h_errno::NETDB_SUCCESS),
             Outcome::TooSmall => (status::TRYAGAIN, libc::ERANGE, h_errno::NETDB_INTERNAL),
             Outcome::Unavailable => (status::UNAVAIL, libc::ENOENT, h_errno::NO_RECOVERY),
-            Outcome::Unknown { contained } => (not_found(contained), libc::ENOENT, h_errno::HOST_NOT_FOUND),
-            Outcome::NoData { contained } => (not_found(contained), libc::ENOENT, h_errno::NO_DATA),
+            Outcome::Unknown => (status::NOTFOUND, libc::ENOENT, h_errno::HOST_NOT_FOUND),
+            Outcome::UnknownContained => (status::RETURN, libc::ENOENT, h_errno::HOST_NOT_FOUND),
+            Outcome::NoData => (status::NOTFOUND, libc::ENOENT, h_errno::NO_DATA),
+            Outcome::NoDataContained => (status::RETURN, libc::ENOENT, h_errno::NO_DATA),
             Outcome::OtherFamily => (status::UNAVAIL, libc::EAFNOSUPPORT, h_errno::NO_DATA),
             Outcome::BadAddress => (status::UNAVAIL, libc::EINVAL, h_errno::NO_RECOVERY),
         };

@@ -57,8 +57,9 @@ pub unsafe fn next_host(host: *mut hostent, buffer: Buffer, errors: Errors) -> c
         table.read(|snapshot| {
             let Some((record, at, family)) = next(snapshot, last.as_ref())? else { return Ok(None) };
             let answer = Answer { record, wildcard: None };
+            let parts = record.parts()?;
             // SAFETY: the caller's promise; each attempt starts with a fresh copy of the whole buffer.
-            let filled = unsafe { fill_host(snapshot, &answer, family, b"", host, buffer) };
+            let filled = unsafe { fill_host(snapshot, &answer, &parts, family, b"", host, buffer) };
             Ok(Some((filled, Last::of(&record, at))))
         })
     });
@@ -68,7 +69,7 @@ pub unsafe fn next_host(host: *mut hostent, buffer: Buffer, errors: Errors) -> c
             Outcome::Success
         }
         Some(Ok(Some((Err(Full), _)))) => Outcome::TooSmall,
-        Some(Ok(None)) => Outcome::Unknown { contained: false },
+        Some(Ok(None)) => Outcome::Unknown,
         Some(Err(_)) | None => Outcome::Unavailable,
     };
     // SAFETY: the caller's promise.

@@ -25,50 +25,37 @@ unsafe fn typed<'a>(name: *const c_char) -> &'a [u8] {
     unsafe { core::slice::from_raw_parts(name.cast(), len) }
 }
 
-/// Looks a name up and lets `fill` write the answer into the caller's buffer.
+/// Looks a name up and lets `fill` write the answer into the caller's buffer. What it comes to fits a register; an answer
+/// handed over in memory would cost more than filling it.
 #[inline]
-fn look_up<R>(
+fn look_up(
     name: &[u8],
-    mut fill: impl FnMut(&Snapshot<'_>, &Answer<'_>) -> Result<Filled<R>, Damage>,
-) -> Result<R, Outcome> {
+    mut fill: impl FnMut(&Snapshot<'_>, &Answer<'_>) -> Result<Outcome, Damage>,
+) -> Outcome {
     let mut query = Query::empty();
     if !query.set(name) {
-        return Err(Outcome::Unknown { contained: false });
+        return Outcome::Unknown;
     }
     let found = with_table(|table| {
         table.read(|snapshot| {
-            let filled = match snapshot.find(&query)? {
+            let outcome = match snapshot.find(&query)? {
                 Some(answer) if answer.wildcard.is_some_and(|before| is_too_long(&answer, before)) => {
-                    Filled::Nothing
+                    Outcome::Unknown
                 }
                 Some(answer) => fill(snapshot, &answer)?,
-                None => Filled::Nothing,
+                None => Outcome::Unknown,
             };
-            Ok(match filled {
-                Filled::Answer(answer) => Ok(answer),
-                Filled::TooSmall => Err(Outcome::TooSmall),
-                Filled::NoData => Err(Outcome::NoData { contained: snapshot.contains(&query)? }),
-                Filled::Nothing => Err(Outcome::Unknown { contained: snapshot.contains(&query)? }),
+            Ok(match outcome {
+                Outcome::Unknown if snapshot.contains(&query)? => Outcome::UnknownContained,
+                Outcome::NoData if snapshot.contains(&query)? => Outcome::NoDataContained,
+                outcome => outcome,
             })
         })
     });
     // No table, or one that cannot be read: the next source is asked.
     match found {
-        Some(Ok(answer)) => answer,
-        _ => Err(Outcome::Unavailable),
-    }
-}
-
-enum Filled<R> {
-    Answer(R),
-    TooSmall,
-    NoData,
-    Nothing,
-}
-
-impl<R> From<Result<R, Full>> for Filled<R> {
-    fn from(filled: Result<R, Full>) -> Self {
-        filled.map_or(Self::TooSmall, Self::Answer)
+        Some(Ok(outcome)) => outcome,
+        _ => Outcome::Unavailable,
     }
 }
 
@@ -88,17 +75,18 @@ pub unsafe fn addresses_by_name(
 ) -> c_int {
     // SAFETY: the caller's promise.
     let name = unsafe { typed(name) };
-    let found = look_up(name, |_, answer| {
+    let mut first = core::ptr::null_mut();
+    let outcome = look_up(name, |_, answer| {
         let record = &answer.record;
         let count = record.count(Family::V4).saturating_add(record.count(Family::V6));
         if count == 0 {
-            return Ok(Filled::NoData);
+            return Ok(Outcome::NoData);
         }
         let parts = record.parts()?;
         let mut buffer = buffer;
         // SAFETY: the caller's promise; each attempt starts with a fresh copy of the whole buffer.
         let Ok(tuples) = (unsafe { buffer.array::<AddressTuple>(count) }) else {
-            return Ok(Filled::TooSmall);
+            return Ok(Outcome::TooSmall);
         };
         // SAFETY: as above.
         let name = unsafe {
@@ -107,24 +95,21 @@ pub unsafe fn addresses_by_name(
                 Some(before) => put_wildcard(answer, name, before, buffer),
             }
         };
-        let Ok(name) = name else { return Ok(Filled::TooSmall) };
-        Ok(Filled::Answer(fill_tuples(tuples, &parts, name)))
+        let Ok(name) = name else { return Ok(Outcome::TooSmall) };
+        first = fill_tuples(tuples, &parts, name);
+        Ok(Outcome::Success)
     });
-    let outcome = match found {
-        Ok(first) => {
-            // SAFETY: the caller's promises; `first` is in the caller's buffer and filled.
-            unsafe {
-                if (*pat).is_null() {
-                    *pat = first;
-                } else {
-                    **pat = *first;
-                }
-                store(ttlp, 0);
+    if outcome == Outcome::Success {
+        // SAFETY: the caller's promises; `first` is in the caller's buffer and filled.
+        unsafe {
+            if (*pat).is_null() {
+                *pat = first;
+            } else {
+                **pat = *first;
             }
-            Outcome::Success
+            store(ttlp, 0);
         }
-        Err(outcome) => outcome,
-    };
+    }
     // SAFETY: the caller's promise.
     unsafe { errors.report(outcome) }
 }
@@ -217,24 +202,22 @@ pub unsafe fn host_by_name(
     };
     // SAFETY: the caller's promise.
     let name = unsafe { typed(name) };
-    let found = look_up(name, |snapshot, answer| {
+    let outcome = look_up(name, |snapshot, answer| {
         if answer.record.count(family) == 0 {
-            return Ok(Filled::NoData);
+            return Ok(Outcome::NoData);
         }
+        let parts = answer.record.parts()?;
         // SAFETY: the caller's promise; each attempt starts with a fresh copy of the whole buffer.
-        Ok(unsafe { fill_host(snapshot, answer, family, name, host, buffer) }.into())
+        let filled = unsafe { fill_host(snapshot, answer, &parts, family, name, host, buffer) };
+        Ok(filled.map_or(Outcome::TooSmall, |()| Outcome::Success))
     });
-    let outcome = match found {
-        Ok(()) => {
-            // SAFETY: the caller's promises; the host is filled, and its name lies in the caller's buffer.
-            unsafe {
-                store(ttlp, 0);
-                store(canonp, (*host).h_name);
-            }
-            Outcome::Success
+    if outcome == Outcome::Success {
+        // SAFETY: the caller's promises; the host is filled, and its name lies in the caller's buffer.
+        unsafe {
+            store(ttlp, 0);
+            store(canonp, (*host).h_name);
         }
-        Err(outcome) => outcome,
-    };
+    }
     // SAFETY: the caller's promise.
     unsafe { errors.report(outcome) }
 }
@@ -245,11 +228,12 @@ pub unsafe fn host_by_name(
 ///
 /// # Safety
 ///
-/// As [`Buffer::bytes`]; `host` is valid for writing.
+/// As [`Buffer::bytes`]; `host` is valid for writing; `parts` are the record's.
 #[inline(never)]
 pub(crate) unsafe fn fill_host(
     snapshot: &Snapshot<'_>,
     answer: &Answer<'_>,
+    parts: &Parts<'_>,
     family: Family,
     typed: &[u8],
     host: *mut hostent,
@@ -262,21 +246,20 @@ pub(crate) unsafe fn fill_host(
         true => snapshot.aliases(record).count(),
         false => usize::from(record.is_alias()),
     };
+    let load = |word: &AtomicU32| word.load(Ordering::Relaxed);
     // SAFETY: the caller's promise, for all pieces taken here.
     unsafe {
-        let pointers = buffer.array(record.count(family).saturating_add(1))?;
+        let addresses = match family {
+            Family::V4 => put_addresses(parts.v4, load, &mut buffer),
+            Family::V6 => put_addresses(parts.v6, |words| words.each_ref().map(load), &mut buffer),
+        }?;
         let alias_pointers = buffer.array(alias_count.saturating_add(1))?;
-        let bytes = record.addresses(family);
-        let addresses = buffer.bytes(bytes.len())?;
-        bytes.copy_to(addresses);
-        let chunks = addresses.chunks_exact_mut(family.size()).map(|chunk| Ok(chunk.as_mut_ptr().cast()));
-        let addresses = list(pointers, chunks)?;
         if let Some(before) = answer.wildcard {
             let found = fill_wildcard(answer, family, typed, before, addresses, alias_pointers, buffer)?;
             found.store(host);
             return Ok(());
         }
-        let name = put(record.host(), &mut buffer)?;
+        let name = put(parts.host, &mut buffer)?;
         let aliases = if further {
             let names = snapshot.aliases(record).map(|alias| alias.name());
             list(alias_pointers, names.map(|name| put(name, &mut buffer)))?
@@ -287,6 +270,30 @@ pub(crate) unsafe fn fill_host(
         Host { name, aliases, addresses, family }.store(host);
         Ok(())
     }
+}
+
+/// Copies addresses out, and makes the array of pointers to them, which it returns.
+///
+/// # Safety
+///
+/// As [`Buffer::bytes`].
+#[inline]
+unsafe fn put_addresses<S, T>(
+    shared: &[S],
+    load: impl Fn(&S) -> T,
+    buffer: &mut Buffer,
+) -> Result<*mut *mut c_char, Full> {
+    // SAFETY: the caller's promise.
+    let pointers = unsafe { buffer.array::<*mut c_char>(shared.len().saturating_add(1)) }?;
+    // SAFETY: as above.
+    let addresses = unsafe { buffer.array::<T>(shared.len()) }?;
+    let start = pointers.as_mut_ptr().cast();
+    let (last, pointers) = pointers.split_last_mut().ok_or(Full)?;
+    for ((shared, place), pointer) in shared.iter().zip(addresses).zip(pointers) {
+        pointer.write(core::ptr::from_mut(place.write(load(shared))).cast());
+    }
+    last.write(core::ptr::null_mut());
+    Ok(start)
 }
 
 /// The rest of a host that a wildcard answers for.

@@ -4,9 +4,12 @@
 //! larger file takes its place, the new mapping is put in front with one compare-and-swap. So there is no moment
 //! at which a thread that is cancelled, or a process that forks, leaves anything half done, and nobody ever waits.
 //!
-//! What goes with a mapping (which file, the path it came from) lies in a page of its own beside it.
+//! What goes with a mapping (which file, the path it came from) lies in the module's own memory for the first one, which is
+//! the only one in most processes, and for later ones each in a page beside it.
 
+use core::cell::UnsafeCell;
 use core::ffi::CStr;
+use core::mem::MaybeUninit;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
@@ -28,9 +31,49 @@ const MAX_PATH: usize = 2048;
 /// can see, and costs some microseconds.
 const MAX_KEPT: u32 = 8;
 
-static CURRENT: AtomicPtr<Mapped> = AtomicPtr::new(null_mut());
+static STATE: State = State {
+    current: AtomicPtr::new(null_mut()),
+    taken: AtomicU32::new(0),
+    place: UnsafeCell::new(MaybeUninit::uninit()),
+};
+
+/// In this order, so that a process's first lookup writes to one page only.
+#[repr(C)]
+struct State {
+    current: AtomicPtr<Mapped>,
+    /// Not 0 once somebody uses the place, or has been stopped for ever while using it.
+    taken: AtomicU32,
+    place: UnsafeCell<MaybeUninit<Mapped>>,
+}
+
+// SAFETY: the place belongs to whoever has changed `taken` from 0; it is read by others only after it has been published
+// through `current`, and is not changed from then on.
+unsafe impl Sync for State {}
+
+/// Room for a `Mapped`: the module's own, if it is free, or else a page.
+fn take_room() -> Option<*mut Mapped> {
+    match STATE.taken.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed) {
+        Ok(_) => Some(STATE.place.get().cast()),
+        Err(_) => system::allocate(size_of::<Mapped>()).map(<*mut _>::cast),
+    }
+}
+
+/// Gives room back.
+///
+/// # Safety
+///
+/// It is from [`take_room`], and nobody will look at it again.
+unsafe fn give_room(room: *mut Mapped) {
+    if core::ptr::eq(room, STATE.place.get().cast()) {
+        STATE.taken.store(0, Ordering::Release);
+    } else {
+        // SAFETY: the caller's promise.
+        unsafe { system::unmap(room.cast_const().cast(), size_of::<Mapped>()) };
+    }
+}
 
 /// A mapped table, and what goes with it.
+#[repr(C)]
 struct Mapped {
     table: Table<'static>,
     identity: Identity,
@@ -38,12 +81,16 @@ struct Mapped {
     start: *const libc::c_void,
     /// How many mappings were kept before this one.
     older: u32,
+    /// Empty for the path that is compiled in.
     path: [u8; MAX_PATH],
 }
 
 impl Mapped {
     fn path(&self) -> Option<&CStr> {
-        CStr::from_bytes_until_nul(&self.path).ok()
+        match CStr::from_bytes_until_nul(&self.path).ok() {
+            Some(path) if path.is_empty() => Some(DEFAULT_PATH),
+            path => path,
+        }
     }
 
     /// Whether its answers may be given at this moment.
@@ -55,21 +102,28 @@ impl Mapped {
 
 /// Runs `look` on the table, if there is one to be believed.
 #[inline]
-pub(crate) fn with_table<R>(mut look: impl FnMut(&Table<'static>) -> R) -> Option<R> {
+pub(crate) fn with_table<R>(look: impl FnOnce(&Table<'static>) -> R) -> Option<R> {
     let current = current();
-    match current {
-        Some(mapped) if !mapped.table.is_superseded() && mapped.is_leased() => Some(look(&mapped.table)),
+    let copy;
+    // An own mapping stays until its answer has been copied out.
+    let (table, _own) = match current {
+        Some(mapped) if !mapped.table.is_superseded() && mapped.is_leased() => (&mapped.table, None),
         _ => match refresh(current)? {
-            Refreshed::Kept(mapped) => Some(look(&mapped.table)),
-            Refreshed::Own(own) => Some(look(&own.0.table)),
+            Refreshed::Kept(mapped) => (&mapped.table, None),
+            Refreshed::Own(own) => {
+                copy = own.0.table;
+                (&copy, Some(own))
+            }
         },
-    }
+    };
+    // In one place only, so that it is not made a function of its own.
+    Some(look(table))
 }
 
 #[inline]
 fn current() -> Option<&'static Mapped> {
     // SAFETY: the pointer is null or was made by `install`, from a value that is never freed or changed again.
-    unsafe { CURRENT.load(Ordering::Acquire).as_ref() }
+    unsafe { STATE.current.load(Ordering::Acquire).as_ref() }
 }
 
 enum Refreshed {
@@ -84,11 +138,10 @@ struct Own(&'static mut Mapped);
 
 impl Drop for Own {
     fn drop(&mut self) {
-        let (start, bytes) = (self.0.start, self.0.bytes);
-        // SAFETY: nobody else has seen this mapping, nor the page beside it.
+        // SAFETY: nobody else has seen this mapping, nor what goes with it.
         unsafe {
-            system::unmap(start, bytes);
-            system::unmap((&raw const *self.0).cast(), size_of::<Mapped>());
+            system::unmap(self.0.start, self.0.bytes);
+            give_room(&raw mut *self.0);
         }
     }
 }
@@ -108,7 +161,7 @@ fn refresh(current: Option<&'static Mapped>) -> Option<Refreshed> {
     }
     let expected = current.map_or(null_mut(), |mapped| (&raw const *mapped).cast_mut());
     let fresh: *mut Mapped = &raw mut *newer.0;
-    match CURRENT.compare_exchange(expected, fresh, Ordering::AcqRel, Ordering::Relaxed) {
+    match STATE.current.compare_exchange(expected, fresh, Ordering::AcqRel, Ordering::Relaxed) {
         Ok(_) => {
             core::mem::forget(newer);
             // SAFETY: it is now installed, and never freed or changed again.
@@ -124,12 +177,12 @@ fn refresh(current: Option<&'static Mapped>) -> Option<Refreshed> {
 fn open(current: Option<&Mapped>) -> Option<Own> {
     let path = match current {
         Some(mapped) => mapped.path()?,
-        None => match system::environment(OVERRIDE) {
+        None => match system::environment(OVERRIDE, MAX_PATH).ok()? {
             Some(path) if !path.is_empty() => path,
             _ => DEFAULT_PATH,
         },
     };
-    if path.to_bytes().first() != Some(&b'/') || path.count_bytes() >= MAX_PATH {
+    if path.to_bytes().first() != Some(&b'/') {
         return None;
     }
     let file = File::open(path)?;
@@ -147,33 +200,33 @@ fn open(current: Option<&Mapped>) -> Option<Own> {
     // SAFETY: the mapping is page-aligned, `status.size` bytes long, stays until it is unmapped through `Own` below,
     // and is only reached through atomics.
     let words = unsafe { core::slice::from_raw_parts(start.cast::<AtomicU32>(), status.size >> 2) };
-    let own = Table::new(words).ok().and_then(|table| {
-        let page = system::allocate(size_of::<Mapped>())?.cast::<Mapped>();
-        let older = current.map_or(0, |mapped| mapped.older.saturating_add(1));
-        // SAFETY: fresh zeroed memory, page-aligned and large enough, whose bytes are written before they are
-        // read: all fields but the path here, and the path is zero already.
-        let mapped = unsafe {
-            (&raw mut (*page).table).write(table);
-            (&raw mut (*page).identity).write(status.identity);
-            (&raw mut (*page).bytes).write(status.size);
-            (&raw mut (*page).start).write(start);
-            (&raw mut (*page).older).write(older);
-            &mut *page
-        };
-        for (to, from) in mapped.path.iter_mut().zip(path.to_bytes()) {
-            *to = *from;
-        }
-        Some(Own(mapped))
-    });
-    match own {
-        // An `Own` that is not returned unmaps itself.
-        Some(own) => own.0.is_leased().then_some(own),
-        None => {
-            // SAFETY: the mapping was made above, and nothing refers to it any more.
-            unsafe { system::unmap(start, status.size) };
-            None
-        }
+    let leased = |table: &Table<'_>| table.deadline().is_ahead_of(system::now());
+    let room = match Table::new(words) {
+        Ok(table) if leased(&table) => take_room().map(|room| (room, table)),
+        _ => None,
+    };
+    let Some((room, table)) = room else {
+        // SAFETY: the mapping was made above, and nothing refers to it any more.
+        unsafe { system::unmap(start, status.size) };
+        return None;
+    };
+    let older = current.map_or(0, |mapped| mapped.older.saturating_add(1));
+    // SAFETY: the room is this thread's, aligned and large enough. All fields but the path are written here; the path's bytes
+    // are zero or those of a mapping that was given up.
+    let mapped = unsafe {
+        (&raw mut (*room).table).write(table);
+        (&raw mut (*room).identity).write(status.identity);
+        (&raw mut (*room).bytes).write(status.size);
+        (&raw mut (*room).start).write(start);
+        (&raw mut (*room).older).write(older);
+        &mut *room
+    };
+    // With its end.
+    let path = if path == DEFAULT_PATH { c"" } else { path };
+    for (to, from) in mapped.path.iter_mut().zip(path.to_bytes_with_nul()) {
+        *to = *from;
     }
+    Some(Own(mapped))
 }
 
 /// Whether a file's owner may tell this process who is who: root, the process's own user, or the owner of the

@@ -61,7 +61,7 @@ pub unsafe fn host_by_address(
             Outcome::Success
         }
         Some(Ok(Some(Err(Full)))) => Outcome::TooSmall,
-        Some(Ok(None)) => Outcome::Unknown { contained: false },
+        Some(Ok(None)) => Outcome::Unknown,
         Some(Err(_)) | None => Outcome::Unavailable,
     };
     // SAFETY: the caller's promise.

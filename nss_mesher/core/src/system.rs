@@ -1,5 +1,6 @@
 //! The few system calls. `open` and `close` of libc are cancellation points, and `fstat` as a function needs glibc 2.33,
-//! so those go to the kernel directly. All of them restore errno: on success it must be as the caller left it.
+//! so those go to the kernel directly; so do the others, because each function taken from libc is a name that the dynamic
+//! loader has to find in every process. All of them restore errno: on success it must be as the caller left it.
 
 use core::ffi::CStr;
 
@@ -47,11 +48,13 @@ pub(crate) struct Identity {
 
 #[cfg(target_pointer_width = "64")]
 mod abi {
-    pub(super) use libc::{SYS_fstat, SYS_newfstatat as SYS_fstatat, stat};
+    pub(super) use libc::{SYS_fstat, SYS_geteuid, SYS_mmap, SYS_newfstatat as SYS_fstatat, stat};
 }
 #[cfg(target_pointer_width = "32")]
 mod abi {
     pub(super) use libc::{SYS_fstat64 as SYS_fstat, SYS_fstatat64 as SYS_fstatat, stat64 as stat};
+    // The older calls have user ids of 16 bits, and take mmap's arguments in memory.
+    pub(super) use libc::{SYS_geteuid32 as SYS_geteuid, SYS_mmap2 as SYS_mmap};
 }
 
 impl File {
@@ -73,10 +76,7 @@ impl File {
 
     /// Maps the file's first `len` bytes for reading, shared with its writer.
     pub(crate) fn map(&self, len: usize) -> Option<*const c_void> {
-        // SAFETY: a new mapping at an address of the kernel's choice touches nobody's memory.
-        let start =
-            unsafe { libc::mmap(core::ptr::null_mut(), len, libc::PROT_READ, libc::MAP_SHARED, self.0, 0) };
-        (start != libc::MAP_FAILED).then_some(start.cast_const())
+        map(len, libc::PROT_READ, libc::MAP_SHARED, self.0).map(<*mut c_void>::cast_const)
     }
 }
 
@@ -117,11 +117,18 @@ impl Status {
 
 /// Fresh zeroed memory of whole pages.
 pub(crate) fn allocate(len: usize) -> Option<*mut c_void> {
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    map(len, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1)
+}
+
+fn map(len: usize, protection: c_int, flags: c_int, fd: c_int) -> Option<*mut c_void> {
+    // The kernel takes whole registers.
+    let [anywhere, offset]: [c_long; 2] = [0, 0];
+    let [protection, flags, fd] = [protection, flags, fd].map(c_long::from);
     // SAFETY: a new mapping at an address of the kernel's choice touches nobody's memory.
-    let start =
-        unsafe { libc::mmap(core::ptr::null_mut(), len, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
-    (start != libc::MAP_FAILED).then_some(start)
+    let start = unsafe { libc::syscall(abi::SYS_mmap, anywhere, len, protection, flags, fd, offset) };
+    // The highest addresses are the kernel's: as a number only -1 stands for failure.
+    let start = isize::try_from(start).ok().filter(|start| *start != -1)?;
+    Some(core::ptr::with_exposed_provenance_mut(start.cast_unsigned()))
 }
 
 /// Gives a mapping back.
@@ -131,7 +138,7 @@ pub(crate) fn allocate(len: usize) -> Option<*mut c_void> {
 /// It is a whole mapping made here, and nobody will look at it again.
 pub(crate) unsafe fn unmap(start: *const c_void, len: usize) {
     // SAFETY: the caller's promise.
-    unsafe { libc::munmap(start.cast_mut(), len) };
+    unsafe { libc::syscall(libc::SYS_munmap, start, len) };
 }
 
 /// The time of the table's lease. The coarse clock is read without a system call in 4 ns and lags by a tick of the kernel
@@ -149,17 +156,32 @@ pub(crate) fn now() -> Deadline {
 /// The effective user of this process.
 pub(crate) fn user() -> u32 {
     // SAFETY: always succeeds and touches no memory.
-    unsafe { libc::geteuid() }
+    let user = unsafe { libc::syscall(abi::SYS_geteuid) };
+    u32::try_from(user).unwrap_or(u32::MAX)
 }
 
-/// An environment variable, unless the process runs with more rights than its caller.
-pub(crate) fn environment(name: &CStr) -> Option<&'static CStr> {
+/// An environment variable's value, and its end, in less than `room` bytes; `Err` if it is longer. Nothing if the process
+/// runs with more rights than its caller.
+pub(crate) fn environment(name: &CStr, room: usize) -> Result<Option<&'static CStr>, TooLong> {
     unsafe extern "C" {
         fn secure_getenv(name: *const c_char) -> *mut c_char;
     }
     // SAFETY: the name is a string.
     let value = unsafe { secure_getenv(name.as_ptr()) };
-    // SAFETY: a value in the environment is a string; it stays while nobody changes the environment, and it is
-    // copied before this lookup ends.
-    (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) })
+    if value.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: a value in the environment is a string; strnlen reads no further than its end.
+    let len = unsafe { libc::strnlen(value, room) };
+    if len >= room {
+        return Err(TooLong);
+    }
+    // SAFETY: `len` bytes and their end have just been read, and lie in one object; they stay while nobody changes the
+    // environment, and are copied before this lookup ends.
+    let value = unsafe { core::slice::from_raw_parts(value.cast::<u8>(), len.wrapping_add(1)) };
+    // SAFETY: strnlen found no zero before the last byte, which is one.
+    Ok(Some(unsafe { CStr::from_bytes_with_nul_unchecked(value) }))
 }
+
+/// The variable has no value that can be used.
+pub(crate) struct TooLong;

@@ -10,18 +10,14 @@ pub const MAX_BYTES: usize = 32 * 1024;
 
 /// The functions the module takes from libc, and why. Every one of them is safe in any thread of any process: none
 /// allocates, locks, waits or can be cancelled.
-pub const IMPORTS: [&str; 11] = [
+pub const IMPORTS: [&str; 7] = [
     "__errno_location", // errno is restored after system calls
     "clock_gettime",    // the lease
-    "geteuid",          // whose table is trusted
     "memcpy",           // the compiler's
     "memset",           // the compiler's
-    "mmap",             // the table
-    "munmap",           // tables that were not taken
     "secure_getenv",    // MESHER_TABLE
-    "strlen",           // the table's path
-    "strnlen",          // the name asked for
-    "syscall",          // openat, fstat, close: without the cancellation points
+    "strnlen",          // the name asked for, and the table's path
+    "syscall",          // openat, fstat, mmap, close: without the cancellation points
 ];
 
 /// The entry points, all of them and no more. `getcanonname_r` must not be among them (CVE-2023-4806).

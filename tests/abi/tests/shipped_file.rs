@@ -104,7 +104,7 @@ fn planted_faults_are_found() {
 
     // A new function of glibc.
     let workshop = Workshop::new();
-    workshop.plant("nss_mesher/core/src/system.rs", "libc::geteuid()", "libc::gettid() as u32");
+    workshop.plant("nss_mesher/core/src/system.rs", "libc::syscall(abi::SYS_geteuid)", "libc::gettid()");
     let wrong = gate::check(&workshop.build().expect("it builds"));
     assert!(wrong.iter().any(|wrong| wrong.contains("GLIBC_2.30")), "{wrong:?}");
 
