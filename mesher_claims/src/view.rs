@@ -122,6 +122,15 @@ impl View {
         Self { names }
     }
 
+    /// Leaves out the claimants that are not to be kept.
+    pub(crate) fn retain(&mut self, keep: impl Fn(&ClaimName, &Claimant) -> bool) {
+        self.names.retain(|name, standing| {
+            standing.claimants.retain(|claimant| keep(name, claimant));
+            standing.unwitnessed.retain(|claimant| keep(name, claimant));
+            !standing.claimants.is_empty() || !standing.unwitnessed.is_empty()
+        });
+    }
+
     /// Every claimed name, in order.
     pub fn names(&self) -> impl ExactSizeIterator<Item = (&ClaimName, &Standing)> {
         self.names.iter()

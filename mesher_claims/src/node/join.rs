@@ -24,6 +24,8 @@ const SYNC_INTERVAL_PER_HOST_MS: u64 = 300;
 const SYNC_SOON_MS: u64 = 500;
 /// and not sooner after the one before.
 const SYNC_SOON_EVERY_MS: u64 = 5_000;
+/// A question that was not answered is asked again, of another peer, after this long; and after twice as long each time.
+const SYNC_UNANSWERED_MS: u64 = 4_000;
 /// A node that is joining asks again at the news of a host, for a host that is news has joined; this long after it asked last,
 /// and each time longer by as much: where many join at once, everybody is news.
 const SYNC_AT_NEWS_MS: u64 = 150;
@@ -53,10 +55,25 @@ impl Node {
                 interval * 3 / 4 + (self.instance ^ self.own.seq().wrapping_mul(0x9e37_79b9)) % (interval / 2)
             }
         };
+        let unanswered_ms = SYNC_UNANSWERED_MS << self.sync_attempts.min(5);
         self.sync_attempts += 1;
         self.last_sync_boot_ms = now.boot_ms;
         self.next_sync_boot_ms = now.boot_ms + pause_ms;
+        self.sync_answer_due_boot_ms = (unanswered_ms < pause_ms).then_some(now.boot_ms + unanswered_ms);
         self.effects.push(Effect::Synchronise);
+    }
+
+    /// When the next question is due: at its time, or because the last one was not answered.
+    pub(super) fn sync_due_boot_ms(&self) -> u64 {
+        self.next_sync_boot_ms.min(self.sync_answer_due_boot_ms.unwrap_or(u64::MAX))
+    }
+
+    /// A peer answered.
+    pub(super) fn sync_answered(&mut self) {
+        self.sync_answer_due_boot_ms = None;
+        if !matches!(self.phase, Phase::Joining { .. }) {
+            self.sync_attempts = 0;
+        }
     }
 
     /// Asks for a synchronisation soon: something was missed. Not more often than [`SYNC_SOON_EVERY_MS`], once joined.
@@ -150,6 +167,8 @@ impl Node {
         self.fresh = false;
         self.peer_said_expired = false;
         self.phase = Phase::Running;
+        // What was awaited counts from now on.
+        self.viewed_revision = None;
         self.store.judge(true);
         self.announce_all = true;
         self.reconcile(now);

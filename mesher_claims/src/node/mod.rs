@@ -102,6 +102,7 @@ pub struct Node {
     waiting_told: bool,
     next_sync_boot_ms: u64,
     last_sync_boot_ms: u64,
+    sync_answer_due_boot_ms: Option<u64>,
     sync_attempts: u32,
     /// This host's clock has been held against a peer's in this run.
     clock_compared: bool,
@@ -158,6 +159,7 @@ impl Node {
             waiting_told: false,
             next_sync_boot_ms: now.boot_ms,
             last_sync_boot_ms: 0,
+            sync_answer_due_boot_ms: None,
             sync_attempts: 0,
             clock_compared: false,
             unsaved: false,
@@ -288,7 +290,7 @@ impl Node {
             Phase::Running => self.tick_running(now),
             Phase::Silenced => {}
         }
-        if self.config.has_peers && now.boot_ms >= self.next_sync_boot_ms {
+        if self.config.has_peers && now.boot_ms >= self.sync_due_boot_ms() {
             self.synchronise(now);
         }
     }
@@ -304,7 +306,7 @@ impl Node {
             Phase::Running => self.next_renewal_boot_ms,
             Phase::Joining { .. } | Phase::Silenced => u64::MAX,
         };
-        let sync = if self.config.has_peers { self.next_sync_boot_ms } else { u64::MAX };
+        let sync = if self.config.has_peers { self.sync_due_boot_ms() } else { u64::MAX };
         phase.min(sync).min(self.store.next_lease_end_boot_ms().unwrap_or(u64::MAX))
     }
 

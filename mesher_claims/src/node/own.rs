@@ -20,6 +20,8 @@ pub struct OwnState {
     record_before: u64,
     /// Names whose claims were minted before this host's clock had been held against a peer's.
     minted_alone: BTreeSet<ClaimName>,
+    /// Names that this host held when it last ran.
+    held: BTreeSet<ClaimName>,
     record: Option<Signed<HostBody>>,
     claims: BTreeMap<ClaimName, Signed<ClaimBody>>,
     /// What this host stated as a witness, by claimant and name.
@@ -36,6 +38,7 @@ pub struct SavedOwn {
     /// The host record before the last: the last may have been saved and never sent.
     record_before: u64,
     minted_alone: Vec<ClaimName>,
+    held: Vec<ClaimName>,
     record: Option<Vec<u8>>,
     claims: Vec<Vec<u8>>,
     statements: Vec<Vec<u8>>,
@@ -87,6 +90,11 @@ impl OwnState {
         !self.minted_alone.is_empty()
     }
 
+    /// The names that this host held when it last ran, as it saw it.
+    pub fn held(&self) -> &BTreeSet<ClaimName> {
+        &self.held
+    }
+
     /// What this host stated as a witness.
     pub fn statements(&self) -> impl Iterator<Item = &Signed<StatementBody>> {
         self.statements.values()
@@ -106,6 +114,7 @@ impl OwnState {
             last_renewal: self.last_renewal,
             record_before: self.record_before,
             minted_alone: self.minted_alone.iter().cloned().collect(),
+            held: self.held.iter().cloned().collect(),
             record: self.record.as_ref().map(Signed::encode),
             claims: self.claims.values().map(Signed::encode).collect(),
             statements: self.statements.values().map(Signed::encode).collect(),
@@ -132,6 +141,7 @@ impl OwnState {
             last_renewal: saved.last_renewal,
             record_before: saved.record_before,
             minted_alone: saved.minted_alone.into_iter().collect(),
+            held: saved.held.into_iter().collect(),
             record: saved.record.as_deref().map(Signed::decode_trusted).transpose()?,
             claims: claims.collect::<Result<_, _>>()?,
             statements: statements.collect::<Result<_, _>>()?,
@@ -157,6 +167,10 @@ impl OwnState {
 
     pub(super) fn take_minted_alone(&mut self) -> BTreeSet<ClaimName> {
         std::mem::take(&mut self.minted_alone)
+    }
+
+    pub(super) fn set_held(&mut self, held: BTreeSet<ClaimName>) {
+        self.held = held;
     }
 
     /// The last renewal never left this machine.

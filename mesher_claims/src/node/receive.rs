@@ -75,6 +75,9 @@ impl Node {
                 self.store.raise_age(now, &host, seq, age);
             }
         }
+        if matches!(purpose, Purpose::Answer(_)) {
+            self.sync_answered();
+        }
         let me = NodeId::from(self.me);
         if let Some(own) = digest.hosts.iter().find(|entry| entry.host == me)
             && same_settings

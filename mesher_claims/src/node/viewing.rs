@@ -1,6 +1,8 @@
 //! The node's view, kept up to date, and what its changes mean to the operator.
 
-use super::Node;
+use std::collections::BTreeSet;
+
+use super::{Effect, Node, Phase};
 use crate::event::{Event, Holder};
 use crate::record::Admission;
 use crate::time::Now;
@@ -38,14 +40,38 @@ impl Node {
         self.viewed_revision = Some(self.store.revision());
         let certified = self.settings().is_some_and(|settings| settings.admission == Admission::Certified);
         self.viewed_until_boot_ms = if certified { now.boot_ms + CERTIFICATES_EVERY_MS } else { u64::MAX };
-        let view = View::of(&self.store, now, self.clock.at(now));
+        let mut view = View::of(&self.store, now, self.clock.at(now));
+        if matches!(self.phase, Phase::Joining { .. }) {
+            self.leave_out_what_was_awaited(&mut view);
+        }
         if view == self.view {
             return false;
         }
         let before = std::mem::replace(&mut self.view, view);
         self.view_generation += 1;
         self.tell_changes(&before);
+        self.remember_what_is_held();
         true
+    }
+
+    /// Before this host has joined, it finds itself by the names that it held when it last ran, and by no others: that their
+    /// holders' leases are over by the records it kept only means that it was not there to hear them renew.
+    fn leave_out_what_was_awaited(&self, view: &mut View) {
+        view.retain(|name, claimant| claimant.host != self.me || self.own.held().contains(name));
+    }
+
+    /// What [`Node::leave_out_what_was_awaited`] goes by after a restart.
+    fn remember_what_is_held(&mut self) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        let held = self.view.names().filter(|(_, s)| s.holder().is_some_and(|holder| holder.host == self.me));
+        let held: BTreeSet<_> = held.map(|(name, _)| name.clone()).collect();
+        if held != *self.own.held() {
+            self.note_renewal_before_saving();
+            self.own.set_held(held);
+            self.effects.push(Effect::SaveOwn);
+        }
     }
 
     fn tell_changes(&mut self, before: &View) {

@@ -20,7 +20,8 @@ pub struct DigestEntry {
     pub age: Age,
     /// Of the host record: two nodes may have been given different ones with one `seq`.
     pub record_hash: u32,
-    /// Equal on two nodes that have the same claims, certificate and statements of this host; 0 for an expired host.
+    /// Equal on two nodes that have the same claims, certificate and statements of this host; of an expired host, the same
+    /// statements.
     pub fingerprint: u64,
 }
 
@@ -100,13 +101,12 @@ impl Store {
     fn digest_entry(&self, now: Now, entry: &HostEntry) -> Option<DigestEntry> {
         let record = entry.record()?;
         let age = self.judging_ttl_ms(now).map_or(entry.age(now), |ttl| entry.age(now).under(ttl));
-        let fingerprint = if age == Age::Expired { 0 } else { entry.fingerprint() };
         Some(DigestEntry {
             host: entry.id(),
             seq: record.seq,
             age,
             record_hash: entry.record_hash(),
-            fingerprint,
+            fingerprint: entry.fingerprint(age),
         })
     }
 }
@@ -119,11 +119,11 @@ impl Digest {
 }
 
 impl DigestEntry {
-    /// Whether two entries of one `seq` differ in more than age. Where one side counts the host as expired, claims are
-    /// nobody's lack: ages are settled first.
+    /// Whether two entries of one `seq` differ in more than age. Where only one side counts the host as expired, what it has
+    /// besides is nobody's lack: ages are settled first.
     fn is_unlike(&self, other: &Self) -> bool {
-        let both_fresh = self.age != Age::Expired && other.age != Age::Expired;
-        self.record_hash != other.record_hash || (self.fingerprint != other.fingerprint && both_fresh)
+        let settled = (self.age == Age::Expired) == (other.age == Age::Expired);
+        self.record_hash != other.record_hash || (self.fingerprint != other.fingerprint && settled)
     }
 }
 

@@ -27,6 +27,8 @@ pub struct HostEntry {
     statements: BTreeMap<(HostKey, ClaimName), Signed<StatementBody>>,
     /// Sum of the hashes of all records but the host record: equal on two nodes that have the same ones.
     fingerprint: u64,
+    /// The part of it that the statements make up: they stand when their witness is dead.
+    statements_fingerprint: u64,
 }
 
 impl HostEntry {
@@ -42,6 +44,7 @@ impl HostEntry {
             certificate: None,
             statements: BTreeMap::new(),
             fingerprint: 0,
+            statements_fingerprint: 0,
         }
     }
 
@@ -109,8 +112,9 @@ impl HostEntry {
         self.record_hash
     }
 
-    pub(super) fn fingerprint(&self) -> u64 {
-        if self.expired { 0 } else { self.fingerprint }
+    /// Of what goes out of this host besides its record, at that age.
+    pub(super) fn fingerprint(&self, age: Age) -> u64 {
+        if age == Age::Expired { self.statements_fingerprint } else { self.fingerprint }
     }
 
     pub(super) fn age_ms(&self, now: Now) -> u64 {
@@ -201,6 +205,7 @@ impl HostEntry {
         }
         self.statements.insert(key, record);
         self.fingerprint = self.fingerprint.wrapping_sub(removed).wrapping_add(added);
+        self.statements_fingerprint = self.statements_fingerprint.wrapping_sub(removed).wrapping_add(added);
         Merged::New
     }
 
@@ -270,10 +275,12 @@ impl HostEntry {
         };
         let plain = |record| AgedRecord { record, age: Age::NEW };
         let mut records = Vec::new();
-        // Of an expired host only its record goes out, as a stub: its claims are over.
+        // Of an expired host only its record goes out, as a stub, for its claims are over; but what it stated as a witness stands.
         if everything && age != Age::Expired {
             records.extend(self.certificate.iter().cloned().map(Record::Certificate).map(plain));
             records.extend(self.claims.values().cloned().map(Record::Claim).map(plain));
+        }
+        if everything {
             records.extend(self.statements.values().cloned().map(Record::Statement).map(plain));
         }
         // Last, so that a reader who got it most likely got what it renews.
@@ -294,6 +301,7 @@ impl HostEntry {
         for statement in std::mem::take(&mut self.statements).values() {
             self.fingerprint = self.fingerprint.wrapping_sub(hash(statement));
         }
+        self.statements_fingerprint = 0;
         any
     }
 

@@ -265,7 +265,10 @@ impl Store {
     /// The entry of a host, made if there is room. The room of the host that expired longest ago is taken if need be.
     fn entry(&mut self, now: Now, host: HostKey) -> Result<&mut HostEntry, Refusal> {
         if !self.hosts.contains_key(&host) && self.hosts.len() >= MAX_HOSTS {
-            let oldest = self.hosts.iter().filter(|(_, entry)| entry.is_expendable());
+            let settings = self.settings.as_deref();
+            let witness = |host| settings.is_some_and(|settings| is_witness(settings, host));
+            // What a witness stated stands, be it dead.
+            let oldest = self.hosts.iter().filter(|(host, entry)| entry.is_expendable() && !witness(host));
             let Some(oldest) = oldest.max_by_key(|(_, entry)| entry.age_ms(now)).map(|(host, _)| *host)
             else {
                 return Err(Refusal::OverLimit("4,096 hosts in the network"));

@@ -37,6 +37,9 @@ pub struct Seen {
     sent: HashMap<(String, u64), Record>,
     /// When it last sent a new host record, in true time.
     pub renewed_at_ms: Option<u64>,
+    /// And the one before, with the start of the daemon that sent the last.
+    renewed_before_ms: Option<u64>,
+    renewed_in_start: u64,
     /// When it last saved a renewal that it did not come to send.
     pub saved_at_ms: Option<u64>,
     /// Its state was lost: what it promised before it cannot know.
@@ -147,14 +150,19 @@ impl Oracle {
                     return violation("stability: who was away stands in line again", text);
                 }
                 seen.since = record.since.max(seen.since);
-                seen.renewed_at_ms = Some(true_ms);
+                seen.renewed_before_ms = seen.renewed_at_ms.replace(true_ms);
+                seen.renewed_in_start = machine.starts;
             }
             Record::Claim(claim) if seq > seen.seq || !seen.epochs.contains_key(&claim.name) => {
                 let before = seen.epochs.insert(claim.name.clone(), (claim.epoch, claim.state));
                 if let (Some((epoch, state)), ClaimState::Held) = (before, claim.state)
                     && !seen.forgetful
                 {
-                    let gap = seen.renewed_at_ms.map_or(u64::MAX, |at| true_ms - at);
+                    // After a restart the last renewal is nothing a host can build on: it may never have left. So a peer that
+                    // missed it, and calls the one before expired, is believed.
+                    let restarted = seen.renewed_in_start != machine.starts;
+                    let last = if restarted { seen.renewed_before_ms } else { seen.renewed_at_ms };
+                    let gap = last.map_or(1 << 50, |at| true_ms - at);
                     let broken = gap + gap / 500 + 5 >= broken_after_ms(limits.0);
                     let text = format!("host{number} {}: {epoch} to {}, {gap} ms", claim.name, claim.epoch);
                     if state == ClaimState::Withdrawn && claim.epoch <= epoch || claim.epoch < epoch {
@@ -242,7 +250,14 @@ impl Oracle {
                 }
             }
         }
-        let expected = plain_view(node.store(), now);
+        let mut expected = plain_view(node.store(), now);
+        if matches!(node.phase(), Phase::Joining { .. }) {
+            let held = |name: &str| node.own().held().iter().any(|held| held.folded() == name);
+            for (_, all) in expected.iter_mut().filter(|(name, _)| !held(name)) {
+                all.retain(|(_, host)| *host != node.me());
+            }
+            expected.retain(|_, all| !all.is_empty());
+        }
         let found: BTreeMap<String, Vec<(u64, HostKey)>> = node
             .view()
             .names()

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use mesher_claims::keys::HostKey;
 use mesher_claims::names::ClaimName;
 use mesher_claims::node::Phase;
 use mesher_claims::record::{Admission, ClaimState};
@@ -186,6 +187,12 @@ fn agree(world: &World) -> Checked {
     Ok(())
 }
 
+/// Whether a claim that was made now would count: in a network with witnesses, only if one of them lives to see it.
+fn witnessed(world: &World) -> bool {
+    let lives = |host: &HostKey| world.machines.iter().any(|m| m.me == *host && m.node.is_some());
+    world.settings.witnesses.is_empty() || world.settings.witnesses.iter().any(lives)
+}
+
 /// Every name a running host is configured to claim is claimed, by the epoch it knows, with its present addresses.
 fn claims_stand(world: &World, m: usize) -> Checked {
     let (node, config) = (world.node(m), &world.machines[m].config);
@@ -195,6 +202,9 @@ fn claims_stand(world: &World, m: usize) -> Checked {
         };
         let standing = node.view().name(name);
         let stands = |claimant: &&Claimant| claimant.host == node.me();
+        if !witnessed(world) && standing.is_some_and(|s| s.unwitnessed.iter().any(|c| stands(&c))) {
+            continue;
+        }
         let Some(claimant) = standing.and_then(|s| s.claimants.iter().find(stands)) else {
             let text = format!(
                 "host{m}'s claim on {name} counts for nothing: {:?} {} {:?}",

@@ -211,7 +211,9 @@ impl World {
                     _ => false,
                 };
                 for (host, seq, late) in lateness.iter().filter(|(host, ..)| !unheard(host)) {
-                    self.oracle.reported(m, node, *host, *seq, late + transit_ms);
+                    // Clocks that drift are read in whole milliseconds on both ends: each hop may lose one.
+                    let rounding_ms = u64::from(self.plan.drift_ppm > 0);
+                    self.oracle.reported(m, node, *host, *seq, late + transit_ms + rounding_ms);
                 }
             }
             Input::Carried { records, alive: true } => {

@@ -1,4 +1,6 @@
 //! A small world of nodes: a clock, a network with a delay, and machines that can be switched off and on. No randomness.
+//!
+//! In every world, and at every message, it is checked that no host signs two things with one `seq`.
 
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 #![allow(unreachable_pub, reason = "a module of tests has no outside")]
@@ -9,17 +11,16 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use mesher_claims::address::Addresses;
 use mesher_claims::event::Event;
-use mesher_claims::keys::{NetworkId, SecretKey};
+use mesher_claims::keys::{HostKey, NetworkId, SecretKey};
 use mesher_claims::message::Message;
 use mesher_claims::names::ClaimName;
 use mesher_claims::node::{Effect, Node, NodeConfig, OwnState, SavedOwn, Via};
-use mesher_claims::record::{Admission, CertificateBody, SettingsBody, Signed};
+use mesher_claims::record::{Admission, CertificateBody, Record, SettingsBody, Signed};
 use mesher_claims::store::{SavedStore, Store};
 use mesher_claims::time::Now;
 
 pub const TTL_MS: u64 = 10_000;
 const DELAY_MS: u64 = 5;
-const STEP_MS: u64 = 5;
 pub const EPOCH_2026: u64 = 1_767_225_600_000;
 
 pub struct Machine {
@@ -35,6 +36,9 @@ pub struct Machine {
     pub events: Vec<Event>,
     /// Its wall clock is this far off.
     pub clock_off_ms: i64,
+    pub disk_full: bool,
+    /// Its power goes at the next save: before the new state is in place, or after.
+    pub cut_at_save: Option<bool>,
     booted_at_ms: u64,
     starts: u64,
 }
@@ -44,6 +48,11 @@ pub struct World {
     pub machines: BTreeMap<&'static str, Machine>,
     pub cut: BTreeSet<(&'static str, &'static str)>,
     pub admission: Admission,
+    pub witnesses: Vec<&'static str>,
+    pub ttl_ms: u64,
+    /// Two machines have one key, or a state was lost: one `seq` may have two meanings.
+    pub seq_may_repeat: bool,
+    signed: BTreeMap<(HostKey, String, u64), Record>,
     pub join_timeout_ms: u64,
     flying: VecDeque<(u64, &'static str, &'static str, Vec<u8>)>,
     network_key: SecretKey,
@@ -65,6 +74,8 @@ impl World {
                 store: None,
                 events: Vec::new(),
                 clock_off_ms: 0,
+                disk_full: false,
+                cut_at_save: None,
                 booted_at_ms: 0,
                 starts: 0,
             };
@@ -75,6 +86,10 @@ impl World {
             machines: machines.collect(),
             cut: BTreeSet::new(),
             admission: Admission::Open,
+            witnesses: Vec::new(),
+            ttl_ms: TTL_MS,
+            seq_may_repeat: false,
+            signed: BTreeMap::new(),
             join_timeout_ms: 5_000,
             flying: VecDeque::new(),
             network_key: SecretKey::from_seed(&[200; 32]),
@@ -91,7 +106,7 @@ impl World {
             domain: "sol".parse().unwrap(),
             claim_ttl_ms,
             admission: self.admission,
-            witnesses: vec![],
+            witnesses: self.witnesses.iter().map(|name| self.key(name).host_key()).collect(),
             former_witnesses: vec![],
             revoked: vec![],
             allow_loopback: false,
@@ -120,10 +135,14 @@ impl World {
         }
     }
 
+    pub fn key(&self, name: &str) -> SecretKey {
+        SecretKey::from_seed(&[self.machines[name].seed; 32])
+    }
+
     fn certificate(&self, name: &str) -> Signed<CertificateBody> {
         let machine = &self.machines[name];
         let body = CertificateBody {
-            host: SecretKey::from_seed(&[machine.seed; 32]).host_key(),
+            host: self.key(name).host_key(),
             label: machine.name.parse().unwrap(),
             patterns: machine.names.iter().map(|name| name.parse().unwrap()).collect(),
             not_before_ms: 0,
@@ -142,7 +161,7 @@ impl World {
 
     pub fn boot_founder(&mut self, name: &'static str) {
         self.boot(name);
-        let (now, settings) = (self.now(name), self.settings(1, TTL_MS));
+        let (now, settings) = (self.now(name), self.settings(1, self.ttl_ms));
         self.machines.get_mut(name).unwrap().node.as_mut().unwrap().bring_settings(now, settings);
     }
 
@@ -165,23 +184,67 @@ impl World {
         machine.store = machine.node.take().map(|node| node.store().save(now));
     }
 
-    /// Lets time pass, message by message.
+    /// Cuts the power: what was not saved is lost.
+    pub fn cut_power(&mut self, name: &'static str) {
+        self.machines.get_mut(name).unwrap().node = None;
+    }
+
+    /// Saves the store, as the daemon does now and then.
+    pub fn save_store(&mut self, name: &'static str) {
+        let now = self.now(name);
+        let machine = self.machines.get_mut(name).unwrap();
+        machine.store = machine.node.as_ref().map(|node| node.store().save(now));
+    }
+
+    /// Takes new names into a running machine's configuration.
+    pub fn claim(&mut self, name: &'static str, names: &[&'static str]) {
+        self.machines.get_mut(name).unwrap().names = names.to_vec();
+        let (now, config) = (self.now(name), self.config(name));
+        self.node(name).set_config(now, config);
+    }
+
+    /// Takes the daemon off the processor, as a suspension does; to be put back with [`World::resume`].
+    pub fn suspend(&mut self, name: &'static str) -> Node {
+        self.machines.get_mut(name).unwrap().node.take().unwrap()
+    }
+
+    pub fn resume(&mut self, name: &'static str, node: Node) {
+        self.machines.get_mut(name).unwrap().node = Some(node);
+    }
+
+    /// Nothing passes between this machine and any other.
+    pub fn isolate(&mut self, name: &'static str) {
+        let others: Vec<_> = self.machines.keys().copied().filter(|other| *other != name).collect();
+        self.cut.extend(others.into_iter().map(|other| (name, other)));
+    }
+
+    /// Lets time pass, from one thing that happens to the next.
     pub fn run(&mut self, ms: u64) {
         let end = self.time_ms + ms;
         while self.time_ms < end {
-            self.time_ms += STEP_MS;
+            let arrival = self.flying.front().map_or(end, |(at, ..)| *at);
+            let wakes = self.machines.values().filter_map(|machine| {
+                let due = machine.node.as_ref()?.next_tick_boot_ms();
+                Some(due.saturating_add(machine.booted_at_ms))
+            });
+            let next = wakes.min().unwrap_or(end).min(arrival);
+            self.time_ms = next.clamp(self.time_ms + 1, end);
             self.deliver();
-            let names: Vec<_> = self.machines.keys().copied().collect();
-            for name in names {
-                let now = self.now(name);
-                let Some(node) = self.machines.get_mut(name).unwrap().node.as_mut() else { continue };
-                if now.boot_ms >= node.next_tick_boot_ms() {
-                    node.tick(now);
-                }
-                node.refresh_view(now);
-                let effects = node.take_effects();
-                self.carry_out(name, effects);
+            self.wake();
+        }
+    }
+
+    fn wake(&mut self) {
+        let names: Vec<_> = self.machines.keys().copied().collect();
+        for name in names {
+            let now = self.now(name);
+            let Some(node) = self.machines.get_mut(name).unwrap().node.as_mut() else { continue };
+            if now.boot_ms >= node.next_tick_boot_ms() {
+                node.tick(now);
             }
+            node.refresh_view(now);
+            let effects = node.take_effects();
+            self.carry_out(name, effects);
         }
     }
 
@@ -224,8 +287,20 @@ impl World {
         for effect in effects {
             match effect {
                 Effect::SaveOwn => {
+                    let now = self.now(name);
                     let machine = self.machines.get_mut(name).unwrap();
-                    machine.own = machine.node.as_ref().map(|node| node.own().to_saved());
+                    if machine.disk_full {
+                        machine.node.as_mut().unwrap().save_failed(now);
+                        return;
+                    }
+                    let cut = machine.cut_at_save.take();
+                    if cut != Some(false) {
+                        machine.own = machine.node.as_ref().map(|node| node.own().to_saved());
+                    }
+                    if cut.is_some() {
+                        machine.node = None;
+                        return;
+                    }
                 }
                 Effect::Carry(_) | Effect::Forward(_) => {}
                 Effect::Push(records) => {
@@ -242,7 +317,22 @@ impl World {
         }
     }
 
+    /// Durability: nobody signs two things with one `seq`.
+    fn watch(&mut self, record: &Record) {
+        let (host, seq) = match record {
+            Record::Host(record) => (record.host, record.seq),
+            Record::Claim(claim) => (claim.host, claim.seq),
+            Record::Statement(statement) => (statement.witness, statement.seq),
+            _ => return,
+        };
+        let before = self.signed.entry((host, record.carrier_key(), seq)).or_insert_with(|| record.clone());
+        assert_eq!(before, record, "two things signed with one seq");
+    }
+
     fn send(&mut self, from: &'static str, to: &'static str, message: &Message) {
+        if let (Message::Records { records, .. }, false) = (message, self.seq_may_repeat) {
+            records.iter().for_each(|aged| self.watch(&aged.record));
+        }
         self.flying.push_back((self.time_ms + DELAY_MS, from, to, message.encode()));
     }
 }

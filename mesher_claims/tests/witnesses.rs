@@ -1,0 +1,83 @@
+//! Witnesses: their time orders the claims, for everybody alike.
+
+mod world;
+
+use mesher_claims::view::Claimant;
+use world::World;
+use world::planets::assert_sees;
+
+/// alpha and beta are witnesses; gamma and delta want the same name, gamma first.
+fn witnessed() -> World {
+    let mut world = World::new(&[
+        ("alpha", &["a"]),
+        ("beta", &["b"]),
+        ("gamma", &["earth"]),
+        ("delta", &["earth"]),
+        ("epsilon", &["e"]),
+    ]);
+    world.witnesses = vec!["alpha", "beta"];
+    world.boot_founder("alpha");
+    world.run(6_000);
+    world.boot("beta");
+    world.run(1_000);
+    world.boot("gamma");
+    world.run(1_000);
+    world.boot("delta");
+    world.run(1_000);
+    world
+}
+
+fn ranks(world: &World, on: &str, name: &str) -> Vec<(String, u64)> {
+    let standing = world.machines[on].node.as_ref().unwrap().view().name(&name.parse().unwrap()).cloned();
+    let rank = |claimant: &Claimant| (claimant.label.to_string(), claimant.rank_ms);
+    standing.unwrap_or_default().claimants.iter().map(rank).collect()
+}
+
+#[test]
+fn what_a_dead_witness_stated_is_learnt_by_newcomers_too() {
+    let mut world = witnessed();
+    let before = ranks(&world, "gamma", "earth");
+    assert_eq!(before.len(), 2);
+    world.cut_power("alpha");
+    // Longer than the TTL: alpha's own claims are over. Its word as a witness is not.
+    world.run(15_000);
+    world.boot("epsilon");
+    world.run(2_000);
+    assert_sees(&world, "epsilon", "earth", Some("gamma"));
+    for on in ["beta", "gamma", "delta", "epsilon"] {
+        assert_eq!(ranks(&world, on, "earth"), before, "as {on} sees it");
+    }
+}
+
+#[test]
+fn a_claim_back_dated_by_a_lying_clock_waits_behind_what_witnesses_saw_before() {
+    let mut world = witnessed();
+    let epsilon = world.machines.get_mut("epsilon").unwrap();
+    epsilon.names = vec!["earth"];
+    epsilon.clock_off_ms = -86_400_000;
+    // It claims alone, a day back, and then meets the others.
+    world.isolate("epsilon");
+    world.boot_founder("epsilon");
+    world.run(8_000);
+    world.cut.clear();
+    world.run(40_000);
+    for on in ["alpha", "beta", "gamma", "delta", "epsilon"] {
+        assert_sees(&world, on, "earth", Some("gamma"));
+        assert_eq!(ranks(&world, on, "earth").len(), 3, "{on}");
+    }
+}
+
+#[test]
+fn while_no_witness_lives_nobody_new_holds_a_name() {
+    let mut world = witnessed();
+    world.cut_power("alpha");
+    world.cut_power("beta");
+    world.boot("epsilon");
+    world.run(20_000);
+    assert_sees(&world, "gamma", "e", None);
+    assert_sees(&world, "gamma", "earth", Some("gamma"));
+    world.boot("beta");
+    world.run(8_000);
+    assert_sees(&world, "gamma", "e", Some("epsilon"));
+    assert_sees(&world, "epsilon", "earth", Some("gamma"));
+}
