@@ -44,6 +44,13 @@ impl Contacts {
         self.peers.remove(&node).is_some_and(|contact| contact.up)
     }
 
+    /// The carrier starts anew, and says itself who is alive; those who were may still be reached.
+    pub(super) fn forget_who_is_up(&mut self, now: Instant) {
+        for contact in self.peers.values_mut().filter(|contact| contact.up) {
+            (contact.up, contact.heard) = (false, now);
+        }
+    }
+
     /// A message came from a peer.
     pub(super) fn heard(&mut self, node: NodeId, address: SocketAddr, now: Instant) {
         let contact = self.peers.entry(node).or_insert(Contact { address, up: false, heard: now });
@@ -105,6 +112,9 @@ mod tests {
         assert!(contacts.up(node, address, now));
         assert!(!contacts.up(node, address, now));
         assert_eq!(contacts.reachable(now + HEARD_FOR).len(), 1);
+        contacts.forget_who_is_up(now);
+        assert_eq!((contacts.alive(), contacts.reachable(now).len()), (0, 1));
+        assert!(contacts.up(node, address, now), "it is news again");
         assert!(contacts.down(node));
         assert!(!contacts.down(node));
         assert_eq!(contacts.take_changed().unwrap().len(), 2);

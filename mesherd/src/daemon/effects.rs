@@ -118,7 +118,7 @@ impl Daemon {
     }
 
     /// While joining, everybody who might answer is asked; later one peer at random.
-    fn synchronise(&mut self) {
+    pub(super) fn synchronise(&mut self) {
         let digest: Arc<[u8]> = self.node.digest(clock::now()).encode().into();
         let mut peers = self.contacts.reachable(Instant::now());
         let joining = matches!(self.node.phase(), Phase::Joining { .. });

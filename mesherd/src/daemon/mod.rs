@@ -19,6 +19,7 @@ mod effects;
 mod files;
 mod gate;
 mod reload;
+mod revive;
 mod serve;
 mod start;
 mod status;
@@ -79,6 +80,8 @@ struct Daemon {
     publishing: Heartbeat,
     /// Gossip answers.
     gossiping: Heartbeat,
+    /// When it last did.
+    gossip_answered: Instant,
     /// Names claimed at run time, beside those of the configuration.
     extra_names: BTreeSet<ClaimName>,
     /// This machine's addresses, as last read.

@@ -27,8 +27,6 @@ use crate::systemd::{events, journal};
 const BATCH: usize = 256;
 /// Requests on the control socket that may wait.
 const CONTROL_QUEUE: usize = 64;
-/// Gossip that does not answer for so long has made no progress.
-const GOSSIP_ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 /// A changed store is saved this often at most. After a crash what is older is learnt from peers again.
 const SAVE_STORE_EVERY: Duration = Duration::from_secs(30);
 /// And with a short TTL at least in this part of it, so that a restart finds leases that still run.
@@ -61,7 +59,12 @@ impl Daemon {
                 }
                 Some(request) = control.recv() => self.answer(request).await,
                 () = sleep(self.until_next_tick()) => {}
-                _ = extend.tick() => self.keep_up().await,
+                _ = extend.tick() => {
+                    self.keep_up().await;
+                    if let Some(events) = self.keep_gossip().await {
+                        gossip_events = events;
+                    }
+                }
                 ended = signals.next() => match ended {
                     Told::Stop(why) => break self.stop(why).await,
                     Told::Reload => drop(self.reload(None).await),
@@ -196,9 +199,6 @@ impl Daemon {
         // A table that cannot be written is told and tried again; it is no reason to be restarted.
         self.publisher.extend();
         self.publishing.beat();
-        if tokio::time::timeout(GOSSIP_ANSWERS_WITHIN, self.gossip.responds()).await.unwrap_or(false) {
-            self.gossiping.beat();
-        }
         self.export_metrics().await;
         self.keep_trust();
         self.save_store_when_due().await;

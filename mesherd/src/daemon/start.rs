@@ -76,6 +76,7 @@ pub(super) async fn start(options: Options) -> Result<(Daemon, Inputs), Failure>
         notifier: Notifier::new(),
         publishing: watchdog.part("publishing"),
         gossiping: watchdog.part("gossip"),
+        gossip_answered: Instant::now(),
         watchdog,
         extra_names,
         snapshot,

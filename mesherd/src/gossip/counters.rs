@@ -96,4 +96,6 @@ counters! {
     carrier_healed,
     /// Times that the carrier ended and was rebuilt.
     carrier_restarts,
+    /// Times that the whole layer was started anew, because a task of it had ended or did not answer.
+    layer_restarts,
 }

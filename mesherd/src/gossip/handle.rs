@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use super::bootstrap::Bootstrap;
 use super::carrier::filter::{Filter, Known, is_fit, is_usable};
 use super::carrier::intake::Intake;
-use super::carrier::socket::Shared;
+use super::carrier::socket::{Shared, lock};
 use super::carrier::supervisor::{Command, Supervisor};
 use super::counters::{Counters, CountersSnapshot};
 use super::port::{Port, PortCommand};
@@ -95,7 +95,19 @@ pub struct GossipHandle {
     bootstrap: Arc<watch::Sender<Vec<BootstrapNode>>>,
     counters: Arc<Counters>,
     tasks: Arc<tokio::sync::Mutex<JoinSet<()>>>,
+    origin: Arc<Origin>,
 }
+
+/// What the layer was started with, to start it again.
+struct Origin {
+    config: GossipConfig,
+    socket: UdpSocket,
+    gate: Arc<dyn Gate>,
+    secrets: Mutex<Secrets>,
+}
+
+/// The port, the intake, the supervisor and bootstrap: none of them ends while the layer runs.
+const TASKS: usize = 4;
 
 impl std::fmt::Debug for GossipHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -115,18 +127,26 @@ impl Gossip {
         secrets: Secrets,
         gate: Arc<dyn Gate>,
     ) -> Result<(GossipHandle, mpsc::Receiver<Event>), StartError> {
-        let advertise = usable(config.advertise).ok_or(StartError::Advertise(config.advertise))?;
+        usable(config.advertise).ok_or(StartError::Advertise(config.advertise))?;
         if !(Duration::from_millis(10)..=Duration::from_secs(60)).contains(&config.interval) {
             return Err(StartError::Interval(config.interval));
         }
         for (key, value) in &config.records {
             check(key, value)?;
         }
+        Self::launch(Origin { config, socket, gate, secrets: Mutex::new(secrets) }, Arc::default())
+    }
+
+    fn launch(
+        origin: Origin,
+        counters: Arc<Counters>,
+    ) -> Result<(GossipHandle, mpsc::Receiver<Event>), StartError> {
+        let Origin { config, gate, .. } = &origin;
+        let (config, gate, secrets) = (config.clone(), Arc::clone(gate), lock(&origin.secrets).clone());
         // The generator works from here on: Linux's fails only before it is seeded, at boot.
         getrandom::fill(&mut [0; 8]).map_err(std::io::Error::from)?;
-        socket.set_nonblocking(true)?;
-        let socket = tokio::net::UdpSocket::from_std(socket)?;
-        let counters = Arc::new(Counters::default());
+        origin.socket.set_nonblocking(true)?;
+        let socket = tokio::net::UdpSocket::from_std(origin.socket.try_clone()?)?;
         let known = Arc::new(Mutex::new(Known::default()));
         let inbox = Arc::new(Mutex::new(None));
         let (port, port_commands) = mpsc::channel(QUEUE);
@@ -157,7 +177,7 @@ impl Gossip {
         tasks.spawn(intake.run());
         let supervisor = Supervisor {
             node: config.node,
-            advertise,
+            advertise: normalise(config.advertise),
             interval: config.interval,
             generations: config.generations,
             shared,
@@ -183,6 +203,7 @@ impl Gossip {
             bootstrap: Arc::new(bootstrap),
             counters,
             tasks: Arc::new(tokio::sync::Mutex::new(tasks)),
+            origin: Arc::new(origin),
         };
         Ok((handle, events))
     }
@@ -263,6 +284,7 @@ impl GossipHandle {
 
     /// Replaces the secrets: the first seals from now on, all open.
     pub async fn set_secrets(&self, secrets: Secrets) {
+        *lock(&self.origin.secrets) = secrets.clone();
         // Fails only when the layer has ended.
         drop(self.port.send(PortCommand::SetSecrets(secrets)).await);
     }
@@ -315,11 +337,44 @@ impl GossipHandle {
         self.command(Command::Members(answer));
         let (heard_answer, heard) = oneshot::channel();
         let asked = self.port.send(PortCommand::Heard(heard_answer)).await.is_ok();
-        // No task ends while the layer runs, unless it panicked.
-        asked
-            && members.await.is_ok()
-            && heard.await.is_ok()
-            && self.tasks.lock().await.try_join_next().is_none()
+        asked && members.await.is_ok() && heard.await.is_ok() && self.is_whole().await
+    }
+
+    /// Whether all tasks run: none ends while the layer runs, unless it panicked.
+    async fn is_whole(&self) -> bool {
+        let mut tasks = self.tasks.lock().await;
+        while let Some(ended) = tasks.try_join_next() {
+            match ended {
+                Ok(()) => log::error!("a task of the gossip layer has ended"),
+                Err(error) => log::error!("a task of the gossip layer has ended: {error}"),
+            }
+        }
+        tasks.len() == TASKS
+    }
+
+    /// Ends the layer as it is, working or not, and starts it anew on the same socket, with the secrets and bootstrap nodes it
+    /// has, these records, and this address to announce. Counts go on.
+    ///
+    /// # Errors
+    ///
+    /// If it does not start; nothing runs then, and this may be tried again.
+    pub async fn restart(
+        &self,
+        records: Vec<(String, String)>,
+        advertise: SocketAddr,
+    ) -> Result<(GossipHandle, mpsc::Receiver<Event>), StartError> {
+        self.tasks.lock().await.shutdown().await;
+        let mut config = self.origin.config.clone();
+        (config.records, config.advertise) = (records, advertise);
+        config.bootstrap = self.bootstrap.borrow().clone();
+        let origin = Origin {
+            config,
+            socket: self.origin.socket.try_clone()?,
+            gate: Arc::clone(&self.origin.gate),
+            secrets: Mutex::new(lock(&self.origin.secrets).clone()),
+        };
+        self.counters.layer_restarts.add(1);
+        Gossip::launch(origin, Arc::clone(&self.counters))
     }
 
     /// The counts so far.

@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -49,13 +49,17 @@ pub(super) fn generations() -> Arc<dyn Generations> {
 }
 
 /// Refuses what starts with `bad`, keeps `store` from the carrier, admits the rest.
+/// On `panic` it panics, the first time.
 pub(super) struct PlainGate;
+
+static PANICKED: AtomicBool = AtomicBool::new(false);
 
 impl Gate for PlainGate {
     fn admit(&self, _: NodeId, _: &str, value: &str) -> Verdict {
         match value {
             _ if value.starts_with("bad") => Verdict::Refuse("it says so itself"),
             _ if value.starts_with("store") => Verdict::StoreOnly,
+            "panic" if !PANICKED.swap(true, Ordering::SeqCst) => panic!("a fault of the gate's"),
             _ => Verdict::Admit,
         }
     }
@@ -164,4 +168,29 @@ async fn opaque_messages_of_any_size_arrive_and_are_answered() {
         assert!((from, node) == (one.addr, node_id(1)) && bytes == sent, "{len}");
     }
     assert_eq!(one.handle.send(two.addr, vec![0; MAX_MESSAGE + 1]), Err(SendError::TooLong(MAX_MESSAGE + 1)));
+}
+
+#[tokio::test]
+async fn a_layer_whose_task_panicked_says_so_for_good_and_starts_anew() {
+    let mut one = Node::start(1, &[1], &[], FAST);
+    let mut two = Node::start(2, &[1], &[one.addr], FAST);
+    two.wait_record(1, "s", "host 1").await;
+    assert!(two.handle.responds().await);
+    // Two's intake ends on it. Chitchat, which knows nothing of that, runs on, and nothing comes in any more.
+    one.handle.set("c/earth", "panic").unwrap();
+    let end = Instant::now() + PATIENCE;
+    while two.handle.responds().await {
+        assert!(Instant::now() < end, "nobody notices: {:?}", two.handle.counters());
+        tokio::time::sleep(FAST).await;
+    }
+    assert!(!two.handle.responds().await, "asked once more, it is as deaf as before");
+
+    one.handle.set("c/earth", "good again").unwrap();
+    let records = vec![("s".to_owned(), "host 2 anew".to_owned())];
+    let (handle, events) = two.handle.restart(records, two.addr).await.unwrap();
+    (two.handle, two.events) = (handle, events);
+    two.wait_record(1, "c/earth", "good again").await;
+    one.wait_record(2, "s", "host 2 anew").await;
+    assert!(two.handle.responds().await);
+    assert_eq!(two.handle.counters().layer_restarts, 1);
 }

@@ -141,6 +141,32 @@ fn a_clock_is_an_hour_off() {
     });
 }
 
+/// One of the gossip layer's tasks panics in a running daemon: the kernel has no random numbers for a nonce.
+#[test]
+fn a_task_of_gossip_dies() {
+    in_network(|| {
+        let mut fleet = Fleet::new("gossip dies", SIZE, TTL, |_| Vec::new());
+        let (shim, switch) = (shim(&fleet), fleet.cluster.dir.path().join("no-random"));
+        fleet.number_mut(5).env =
+            vec![("LD_PRELOAD".into(), shim.into()), ("MESHER_TEST_NO_RANDOM".into(), switch.clone().into())];
+        fleet.start_and_settle();
+        let watch = Watch::begin(&fleet, 1);
+        std::fs::write(&switch, "").unwrap();
+        fleet.number(5).wait_log("gossip cannot be started anew, trying again", SOON);
+        std::fs::remove_file(&switch).unwrap();
+        let begin = Instant::now();
+        fleet.number(5).wait_log("gossip was started anew: a task of it had ended", SOON);
+        for number in [5, 2] {
+            let (name, full) = (format!("after{number}"), format!("after{number}.sol"));
+            fleet.claim(number, &name);
+            fleet.agree("a new name", SOON, |names| names.get(&full) == Some(&vec![address(number)]));
+        }
+        fleet.tell(&format!("it takes part again {:.1?} after the kernel is well", begin.elapsed()));
+        std::thread::sleep(TTL);
+        assert_eq!(watch.end(), [], "the daemon lives, and renews");
+    });
+}
+
 #[test]
 fn two_machines_call_themselves_the_same() {
     in_network(|| {

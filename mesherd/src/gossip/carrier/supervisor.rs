@@ -78,6 +78,13 @@ struct Run {
     _listener: ListenerHandle,
 }
 
+/// However the supervisor ends, chitchat's task must not gossip on without it.
+impl Drop for Run {
+    fn drop(&mut self) {
+        self.handle.abort();
+    }
+}
+
 /// The supervising task.
 pub(crate) struct Supervisor {
     pub(crate) node: NodeId,
@@ -131,7 +138,7 @@ impl Supervisor {
                 self.state.outbox.push_back(Event::CarrierRestarted { generation, reason });
             }
             let reason = self.supervise(&mut run).await;
-            run.handle.abort();
+            drop(run);
             *lock(&self.inbox) = None;
             let Some(reason) = reason else { return };
             self.shared.counters.carrier_restarts.add(1);
