@@ -229,6 +229,11 @@ impl Node {
         std::mem::take(&mut self.effects)
     }
 
+    /// Whether an effect waits that saves: until that is done, nothing may be sent that this node has to say of itself.
+    pub fn has_to_save(&self) -> bool {
+        self.effects.contains(&Effect::SaveOwn)
+    }
+
     /// The own records, for a carrier that starts anew; none before this host has joined.
     pub fn own_records(&self) -> Vec<Record> {
         let mut records: Vec<Record> = self.settings().cloned().map(Record::Settings).into_iter().collect();

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use mesher_claims::event::{Event, Holder};
+use mesher_claims::keys::HostKey;
 use mesher_claims::message::Message;
 use mesher_claims::node::{Effect, Phase};
 use mesher_claims::record::Record;
@@ -38,28 +40,34 @@ impl Daemon {
     }
 
     async fn carry_out(&mut self, effects: Vec<Effect>) {
-        let mut unsaved = false;
+        // All of it goes to the disk at once, and before anything else is done.
+        let saves = effects.contains(&Effect::SaveOwn);
+        let unsaved = saves && !self.save_own().await;
+        self.store_dirty |= saves;
         for effect in effects {
             match effect {
-                Effect::SaveOwn => {
-                    unsaved = !self.save_own().await;
-                    self.store_dirty = true;
-                }
+                Effect::SaveOwn => {}
                 // Nothing goes out that is not on disk: it will be signed anew.
                 Effect::Carry(_) | Effect::Push(_) if unsaved => {}
                 Effect::Carry(records) => self.carry(&records),
                 Effect::Push(records) => self.push(records),
                 Effect::Forward(records) => self.forward(records),
                 Effect::Synchronise => self.synchronise(),
-                Effect::Tell(event) => {
-                    let domain = self.node.settings().map(|settings| settings.domain.clone());
-                    Speaker { me: &self.node.me(), domain: domain.as_ref() }.say(&event);
-                }
+                Effect::Tell(event) => self.tell(&event),
             }
         }
         if unsaved {
             self.node.save_failed(clock::now());
         }
+    }
+
+    /// Writes to the journal what happened. While nothing can be saved it happens anew with every attempt, and is told once.
+    fn tell(&mut self, event: &Event) {
+        if self.saving_failed && !self.told_unsaved.insert(what_a_retry_repeats(event, &self.node.me())) {
+            return;
+        }
+        let domain = self.node.settings().map(|settings| settings.domain.clone());
+        Speaker { me: &self.node.me(), domain: domain.as_ref() }.say(event);
     }
 
     async fn save_own(&mut self) -> bool {
@@ -75,6 +83,9 @@ impl Daemon {
             _ => {}
         }
         self.saving_failed = saved.is_err();
+        if !self.saving_failed {
+            self.told_unsaved.clear();
+        }
         saved.is_ok()
     }
 
@@ -157,6 +168,24 @@ impl Daemon {
         addresses.dedup();
         addresses
     }
+}
+
+/// An event without what differs between two attempts to save: the time of a claim that nobody but this machine ever saw.
+fn what_a_retry_repeats(event: &Event, me: &HostKey) -> String {
+    let without_epoch = |holder: &Holder| match holder.host == *me {
+        true => Holder { epoch: 0, ..holder.clone() },
+        false => holder.clone(),
+    };
+    let event = match event.clone() {
+        Event::HolderChanged { name, before, after } => Event::HolderChanged {
+            name,
+            before: before.as_ref().map(without_epoch),
+            after: after.as_ref().map(without_epoch),
+        },
+        Event::Waiting { name, holder, .. } => Event::Waiting { name, holder, epoch: 0 },
+        other => other,
+    };
+    format!("{event:?}")
 }
 
 /// Puts `count` random elements to the front (Fisher and Yates).

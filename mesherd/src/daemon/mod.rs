@@ -98,4 +98,6 @@ struct Daemon {
     saved_store: Instant,
     store_dirty: bool,
     saving_failed: bool,
+    /// What was told since saving began to fail.
+    told_unsaved: BTreeSet<String>,
 }

@@ -48,7 +48,8 @@ impl Daemon {
             self.bound,
             self.publisher.path().display()
         ));
-        let mut extend = tokio::time::interval(EXTEND_EVERY);
+        let beats = self.watchdog.beat_interval().unwrap_or(EXTEND_EVERY);
+        let mut extend = tokio::time::interval(EXTEND_EVERY.min(beats));
         extend.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -94,12 +95,16 @@ impl Daemon {
     /// Never longer than the lease's own interval: CLOCK_BOOTTIME goes on while the machine sleeps, this timer does not.
     fn until_next_tick(&self) -> Duration {
         let due = self.node.next_tick_boot_ms().saturating_sub(clock::now().boot_ms);
-        Duration::from_millis(due).min(EXTEND_EVERY)
+        Duration::from_millis(due).min(EXTEND_EVERY).min(self.publisher.bridge_left().unwrap_or(EXTEND_EVERY))
     }
 
     fn gossip_events(&mut self, first: gossip::Event, more: &mut mpsc::Receiver<gossip::Event>) {
         self.gossip_event(first);
         for _ in 1..BATCH {
+            // The next may be a peer's question, whose answer would say what is not on disk yet.
+            if self.node.has_to_save() {
+                break;
+            }
             let Ok(event) = more.try_recv() else { break };
             self.gossip_event(event);
         }

@@ -89,6 +89,7 @@ pub(super) async fn start(options: Options) -> Result<(Daemon, Inputs), Failure>
         saved_store: Instant::now(),
         store_dirty: false,
         saving_failed: false,
+        told_unsaved: BTreeSet::new(),
         config,
         options,
     };

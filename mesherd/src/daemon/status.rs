@@ -11,6 +11,8 @@ use crate::publish::{Publishing, contents};
 impl Daemon {
     /// Publishes the view if it, the settings or what decides about the table has changed since.
     pub(super) fn publish(&mut self) {
+        let joined = !matches!(self.node.phase(), Phase::Joining { .. });
+        let held_back = self.publisher.end_bridge(joined);
         let Some(settings) = self.node.settings() else { return };
         let publishing = Publishing {
             short_names: self.config.nss.short_names,
@@ -19,6 +21,9 @@ impl Daemon {
         };
         let stamp = (self.node.view_generation(), settings.revision, publishing);
         if self.published == Some(stamp) {
+            if held_back {
+                self.publisher.extend();
+            }
             return;
         }
         self.store_dirty = true;

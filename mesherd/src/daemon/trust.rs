@@ -143,6 +143,12 @@ impl Daemon {
     pub(super) fn warnings(&self) -> Vec<String> {
         let mut warnings = self.exporter.failures();
         warnings.extend(self.doubles_warnings());
+        if self.saving_failed {
+            warnings.push(
+                "the state cannot be saved: this machine announces nothing, and elsewhere its names end with their lease"
+                    .into(),
+            );
+        }
         if let Some(locked_out) = self.locked_out() {
             warnings.push(locked_out);
         }

@@ -20,8 +20,14 @@ pub const EXTEND_EVERY: Duration = Duration::from_secs(3);
 /// After a clean stop the names live this long, so that `systemctl restart` has no gap.
 pub const LEASE_AFTER_STOP: Duration = Duration::from_secs(2);
 
+/// The table that a predecessor left is replaced at the latest when its lease has this much left.
+const BRIDGE_UNTIL: Duration = Duration::from_millis(500);
+
 /// Writes the table and keeps its lease. A write that fails is told once and tried again with every extension; until it
 /// works, the names that the table has already are kept up to date and leased, and the new ones are missing.
+///
+/// A predecessor that was killed, or had no room to save, leaves a table that knows more than what is saved. While its lease
+/// runs it is left as it is, until this daemon has joined its network ([`Publisher::end_bridge`]): no name is lost in between.
 pub struct Publisher {
     writer: TableWriter,
     contents: Contents,
@@ -32,6 +38,8 @@ pub struct Publisher {
     /// What was published in place of contents for which there is no room.
     instead: Option<Contents>,
     leased_until: Option<Instant>,
+    /// The lease of the table that a predecessor left, as long as that stands.
+    bridged: Option<Deadline>,
 }
 
 impl Publisher {
@@ -44,10 +52,15 @@ impl Publisher {
         if let Found::Foreign(why) = writer.found() {
             log::warn!("{}: replacing what is no table of this version: {why}", writer.path().display());
         }
+        let generation = match writer.found() {
+            Found::Table { generation } => *generation,
+            _ => 0,
+        };
         Ok(Self {
+            bridged: lease_of(writer.path()),
             writer,
             contents: Contents::default(),
-            generation: 0,
+            generation,
             pending: true,
             failing: false,
             instead: None,
@@ -61,12 +74,30 @@ impl Publisher {
             self.contents = contents;
             self.pending = true;
         }
-        self.write()
+        if self.bridges() { !self.failing } else { self.write() }
+    }
+
+    /// Lets what is published stand in place of what a predecessor left, if this daemon has joined or that lease is about to
+    /// end. Returns whether something waits for that.
+    pub fn end_bridge(&mut self, joined: bool) -> bool {
+        if !joined && self.bridges() {
+            return false;
+        }
+        self.bridged.take().is_some() && self.pending
+    }
+
+    /// How long the table that a predecessor left may stand.
+    pub fn bridge_left(&self) -> Option<Duration> {
+        let left = self.bridged?.to_word().saturating_sub(Deadline::after(BRIDGE_UNTIL).to_word());
+        Some(Duration::from_secs(1) * left / Deadline::TICKS_PER_SECOND)
     }
 
     /// Moves the lease forward, and tries again to publish what could not be published before. Returns whether the table is
     /// as it should be.
     pub fn extend(&mut self) -> bool {
+        if self.bridges() {
+            return !self.failing;
+        }
         if self.pending {
             return self.write();
         }
@@ -107,6 +138,10 @@ impl Publisher {
     /// Where the table lies.
     pub fn path(&self) -> &Path {
         self.writer.path()
+    }
+
+    fn bridges(&self) -> bool {
+        self.bridged.is_some_and(|lease| lease.is_ahead_of(Deadline::after(BRIDGE_UNTIL)))
     }
 
     fn write(&mut self) -> bool {
@@ -162,6 +197,12 @@ impl Publisher {
     }
 }
 
+/// The lease of a table that a daemon kept up.
+fn lease_of(path: &Path) -> Option<Deadline> {
+    let header = TableFile::open(path).ok()?.header().ok()?;
+    (header.leased && header.deadline != Deadline::NEVER).then_some(header.deadline)
+}
+
 /// Makes the runtime directory, which everybody may enter.
 ///
 /// # Errors
@@ -210,5 +251,38 @@ mod tests {
         assert!(publisher.extend());
         let table = TableFile::open(place.path().join(FILE)).expect("a table");
         assert!(table.find("host4999.sol").expect("readable").is_some());
+    }
+
+    #[test]
+    fn what_a_killed_predecessor_knew_stands_until_its_successor_has_joined() {
+        let place = tempfile::tempdir().expect("a directory");
+        let names = || {
+            let table = TableFile::open(place.path().join(FILE)).expect("a table");
+            table.contents().expect("readable").entries.len()
+        };
+        let of =
+            |count| Contents { entries: (0..count).map(|n| entry(n, 1)).collect(), ..Contents::default() };
+        let mut killed = Publisher::open(place.path()).expect("a table can be made");
+        assert!(killed.publish(of(3)));
+        drop(killed);
+
+        let mut successor = Publisher::open(place.path()).expect("the table is there");
+        assert!(successor.extend() && names() == 3, "nothing known yet is no reason to empty it");
+        assert!(successor.publish(of(1)) && names() == 3);
+        assert!(!successor.end_bridge(false) && successor.end_bridge(true));
+        assert!(successor.publish(of(2)) && names() == 2);
+    }
+
+    #[test]
+    fn a_table_whose_lease_is_about_to_end_is_replaced() {
+        let place = tempfile::tempdir().expect("a directory");
+        let mut killed = Publisher::open(place.path()).expect("a table can be made");
+        assert!(killed.publish(Contents { entries: vec![entry(1, 1)], ..Contents::default() }));
+        killed.writer.extend(Deadline::after(BRIDGE_UNTIL / 4)).expect("the table is there");
+        drop(killed);
+        let mut successor = Publisher::open(place.path()).expect("the table is there");
+        assert!(successor.publish(Contents { entries: vec![entry(2, 1)], ..Contents::default() }));
+        let table = TableFile::open(place.path().join(FILE)).expect("a table");
+        assert!(table.find("host2.sol").expect("readable").is_some());
     }
 }

@@ -13,6 +13,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use sha2::{Digest, Sha256};
 
 const MAGIC: &[u8; 16] = b"data-mesher/st/1";
@@ -35,17 +36,40 @@ pub fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
 /// When any step fails; the former file is still there.
 pub fn write(path: &Path, payload: &[u8]) -> io::Result<()> {
     let beside = path.with_extension("new");
-    let mut header = Vec::with_capacity(HEADER);
-    header.extend_from_slice(MAGIC);
-    header.extend_from_slice(&(payload.len() as u64).to_le_bytes());
-    header.extend_from_slice(&Sha256::digest(payload));
-    let result = write_and_sync(&beside, &[&header, payload]).and_then(|()| std::fs::rename(&beside, path));
+    let result =
+        write_and_sync(&beside, &[&header(payload), payload]).and_then(|()| std::fs::rename(&beside, path));
     if let Err(error) = result {
         // A leftover would keep its blocks on a disk that may just have run full.
         let _ = std::fs::remove_file(&beside);
         return Err(error);
     }
     sync_directory_of(path)
+}
+
+/// As [`write`], for what has to be saved on a full disk too: a second file of this size is kept as `*.new`, the next payload is
+/// written into its room, and the two change places. Only what has outgrown it needs more.
+///
+/// # Errors
+/// When any step fails; the former file is still there.
+pub fn write_in_kept_room(path: &Path, payload: &[u8]) -> io::Result<()> {
+    let beside = path.with_extension("new");
+    let is_new = !beside.exists();
+    let parts = [&header(payload)[..], payload];
+    let result = overwrite_and_sync(&beside, &parts).and_then(|()| swap(&beside, path));
+    if let Err(error) = result {
+        if is_new {
+            // A leftover would keep its blocks on a disk that may just have run full.
+            let _ = std::fs::remove_file(&beside);
+        }
+        return Err(error);
+    }
+    // Unless the swap is on disk, the former file is the one to be found after a crash: it must not be overwritten then.
+    sync_directory_of(path).inspect_err(|_| drop(std::fs::remove_file(&beside)))?;
+    if !beside.exists() {
+        // The room for the next. If there is none now, there may be then.
+        let _ = overwrite_and_sync(&beside, &parts);
+    }
+    Ok(())
 }
 
 /// The payload of a file written by [`write`], or none if there is no such file.
@@ -81,6 +105,31 @@ pub fn write_and_sync(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     let mut file = File::options().create(true).truncate(true).write(true).mode(0o600).open(path)?;
     parts.iter().try_for_each(|part| file.write_all(part))?;
     file.sync_all()
+}
+
+fn header(payload: &[u8]) -> Vec<u8> {
+    let mut header = Vec::with_capacity(HEADER);
+    header.extend_from_slice(MAGIC);
+    header.extend_from_slice(&(payload.len() as u64).to_le_bytes());
+    header.extend_from_slice(&Sha256::digest(payload));
+    header
+}
+
+/// As [`write_and_sync`], into the blocks that the file has already.
+fn overwrite_and_sync(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+    let mut file = File::options().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+    parts.iter().try_for_each(|part| file.write_all(part))?;
+    file.set_len(parts.iter().map(|part| part.len() as u64).sum())?;
+    file.sync_all()
+}
+
+/// Gives the new file the name of the former one, and the former one that of the new.
+fn swap(new: &Path, former: &Path) -> io::Result<()> {
+    match renameat2(AT_FDCWD, new, AT_FDCWD, former, RenameFlags::RENAME_EXCHANGE) {
+        Ok(()) => Ok(()),
+        // There is no former one, or the file system cannot swap: then the room is not kept.
+        Err(_) => std::fs::rename(new, former),
+    }
 }
 
 /// The payload in a file's bytes.
@@ -126,6 +175,23 @@ mod tests {
             damaged[at] ^= 0x10;
             std::fs::write(&path, damaged).unwrap();
             assert!(read(&path).is_err(), "byte {at} damaged");
+        }
+    }
+
+    #[test]
+    fn what_is_written_in_kept_room_needs_no_other() {
+        use std::os::unix::fs::MetadataExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.state");
+        let number = |path: &Path| std::fs::metadata(path).unwrap().ino();
+        write_in_kept_room(&path, b"first").unwrap();
+        let both = [number(&path), number(&path.with_extension("new"))];
+        for payload in [&b"third"[..], b"", b"the fourth"] {
+            write_in_kept_room(&path, payload).unwrap();
+            assert_eq!(read(&path).unwrap().unwrap(), payload);
+            let mut now = [number(&path), number(&path.with_extension("new"))];
+            now.sort_by_key(|number| both.iter().position(|known| known == number));
+            assert_eq!(now, both, "no file is made any more");
         }
     }
 

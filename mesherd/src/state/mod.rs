@@ -12,6 +12,9 @@
 //!
 //! The `.state` files are framed and checked ([`framed`]); a torn or foreign one is set aside as `*.corrupt-DATE`, and the
 //! node goes on without it: it rejoins and claims again.
+//!
+//! Without `own.state` and `generation.state` nothing may be sent, so those two keep the room that they need: a full disk keeps
+//! no host from renewing its claims. On a read-only one the daemon runs and announces nothing.
 
 pub mod framed;
 mod key;
@@ -69,6 +72,18 @@ pub struct StateDirectory {
     _lock: Flock<File>,
 }
 
+/// Opened for reading, which is enough for a lock: a disk on which a file is open for writing cannot be made read-only. On one that is,
+/// nothing can be saved, so nothing will be sent; but what others hold can be looked up.
+fn open_lock(path: &Path) -> io::Result<File> {
+    match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            drop(File::options().create(true).truncate(false).write(true).open(path)?);
+            File::open(path)
+        }
+        other => other,
+    }
+}
+
 #[derive(BorshSerialize, BorshDeserialize)]
 struct SavedPeers(Vec<String>);
 
@@ -76,16 +91,11 @@ impl StateDirectory {
     /// Opens the directory, made if need be (mode 0700), and locks it.
     ///
     /// # Errors
-    /// When it cannot be made, written or locked.
+    /// When it cannot be made or locked, or written, unless it is merely read-only and has been used before.
     pub fn open(path: &Path) -> Result<Self, StateError> {
         let directory = |error| StateError::Directory { path: path.to_owned(), error };
         framed::make_directory(path, 0o700).map_err(directory)?;
-        let lock = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(path.join("lock"))
-            .map_err(directory)?;
+        let lock = open_lock(&path.join("lock")).map_err(directory)?;
         let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock)
             .map_err(|_| StateError::InUse { path: path.to_owned() })?;
         Ok(Self { path: path.to_owned(), _lock: lock })
@@ -116,7 +126,7 @@ impl StateDirectory {
     /// # Errors
     /// When it could not be written; the former one is still there, whole.
     pub fn save_own(&self, own: &SavedOwn) -> io::Result<()> {
-        framed::write(&self.path.join(OWN), &borsh::to_vec(own)?)
+        framed::write_in_kept_room(&self.path.join(OWN), &borsh::to_vec(own)?)
     }
 
     /// The store as it was saved, with ages as they are by now; empty if there is none that can be read.
@@ -144,7 +154,7 @@ impl StateDirectory {
     pub fn next_generation(&self, wall_ms: u64) -> io::Result<u64> {
         let last = self.load::<u64>(GENERATION).unwrap_or(0);
         let next = wall_ms.max(last + 1);
-        framed::write(&self.path.join(GENERATION), &borsh::to_vec(&next)?)?;
+        framed::write_in_kept_room(&self.path.join(GENERATION), &borsh::to_vec(&next)?)?;
         Ok(next)
     }
 

@@ -61,6 +61,11 @@ pub(super) fn feed_watchdog() {
     send(&[NotifyState::Watchdog]);
 }
 
+/// `WATCHDOG=trigger`: systemd acts as if the watchdog had run out.
+pub(super) fn trigger_watchdog() {
+    send(&[NotifyState::WatchdogTrigger]);
+}
+
 /// A line end in a value would begin another assignment.
 fn one_line(text: &str) -> String {
     text.replace(['\n', '\r'], " ")

@@ -49,10 +49,10 @@ impl Watchdog {
         Self { limit, started: Instant::now(), parts: Mutex::default() }
     }
 
-    /// How often a part should beat at least: a quarter of the limit, so that one late beat is no alarm.
+    /// How often a part should beat at least: an eighth of the limit, so that some late beats are no alarm.
     /// `None` when systemd does not watch.
     pub fn beat_interval(&self) -> Option<Duration> {
-        self.limit.map(|limit| limit / 4)
+        self.limit.map(|limit| limit / 8)
     }
 
     /// Adds a part, which counts as having beaten just now.
@@ -62,26 +62,36 @@ impl Watchdog {
         Heartbeat { started: self.started, part }
     }
 
-    /// Feeds systemd's watchdog at half its limit, as sd_watchdog_enabled(3) asks, while every part has beaten within
-    /// that limit. A part that has not is named in the log, and nothing is sent: systemd ends and restarts the daemon.
+    /// Feeds systemd's watchdog while every part has beaten within half its limit. When one has not, twice in a row (once
+    /// may mean that this very process was held up, and the part with it), it is named in the log and systemd is asked to act at
+    /// once: it ends and restarts the daemon, three quarters of the limit after the part's last beat. Where all parts hang,
+    /// this one included, systemd acts by itself at the limit.
     /// Returns at once when systemd does not watch; otherwise never.
     pub async fn run(&self) {
         let Some(limit) = self.limit else { return };
-        let mut ticks = tokio::time::interval(limit / 2);
+        let mut ticks = tokio::time::interval(limit / 8);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut suspected = false;
         loop {
             ticks.tick().await;
-            match self.stalled(limit) {
-                None => notify::feed_watchdog(),
-                Some((name, since)) => log::error!(
-                    "{name} has made no progress for {} s; leaving it to systemd to restart the daemon",
-                    since.as_secs()
-                ),
+            match self.stalled(limit / 2) {
+                None => {
+                    suspected = false;
+                    notify::feed_watchdog();
+                }
+                Some(_) if !suspected => suspected = true,
+                Some((name, since)) => {
+                    log::error!(
+                        "{name} has made no progress for {} s; having systemd restart the daemon",
+                        since.as_secs()
+                    );
+                    notify::trigger_watchdog();
+                }
             }
         }
     }
 
-    /// The part that has gone longest without a beat, if that is over the limit.
+    /// The part that has gone longest without a beat, if that is over `limit`.
     fn stalled(&self, limit: Duration) -> Option<(&'static str, Duration)> {
         let now_ms = elapsed_ms(self.started);
         let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);

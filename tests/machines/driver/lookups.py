@@ -55,19 +55,19 @@ def lookups(machine: Machine, wanted: dict[str, list[str]]) -> Iterator[None]:
     for name, addresses in wanted.items():
         checks += f'\n    out=$(getent ahosts {name}) || out="status $? $out"'
         for address in addresses:
-            checks += f'\n    case "$out" in *{address}" "*) ;; *) echo "$(date +%T.%N) {name}: $out" >> /run/loop.missed ;; esac'
+            checks += f'\n    case "$out" in *{address}" "*) ;; *) echo "$(date +%T.%N) {name}: $out" >> /var/tmp/loop.missed ;; esac'
         checks += "\n    count=$((count + 1))"
-    loop = f"count=0\nuntil [ -e /run/loop.stop ]; do{checks}\n    echo $count > /run/loop.count\ndone\n"
-    machine.succeed("rm -f /run/loop.*", f"cat > /run/loop.sh <<'END'\n{loop}END")
-    machine.succeed("systemd-run --quiet --unit=lookup-loop --service-type=exec bash /run/loop.sh")
-    machine.wait_until_succeeds("test -s /run/loop.count", timeout=30)
+    loop = f"count=0\nuntil [ -e /var/tmp/loop.stop ]; do{checks}\n    echo $count > /var/tmp/loop.count\ndone\n"
+    machine.succeed("rm -f /var/tmp/loop.*", f"cat > /var/tmp/loop.sh <<'END'\n{loop}END")
+    machine.succeed("systemd-run --quiet --unit=lookup-loop --service-type=exec bash /var/tmp/loop.sh")
+    machine.wait_until_succeeds("test -s /var/tmp/loop.count", timeout=30)
     try:
         yield
     finally:
-        machine.succeed("touch /run/loop.stop")
+        machine.succeed("touch /var/tmp/loop.stop")
         machine.wait_until_fails("systemctl is-active --quiet lookup-loop.service", timeout=30)
-    count = int(machine.succeed("cat /run/loop.count"))
-    missed = machine.succeed("cat /run/loop.missed 2>/dev/null || true").splitlines()
+    count = int(machine.succeed("cat /var/tmp/loop.count"))
+    missed = machine.succeed("cat /var/tmp/loop.missed 2>/dev/null || true").splitlines()
     if missed:
         raise AssertionError(f"{len(missed)} of {count} lookups on {machine.name} went wrong:\n" + "\n".join(missed[:20]))
     if count < _FEWEST:

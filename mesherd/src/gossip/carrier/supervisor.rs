@@ -210,11 +210,16 @@ impl Supervisor {
 
     /// The next generation, however long it takes to have it on disk. `None`: the daemon shut down meanwhile.
     async fn generation(&mut self) -> Option<u64> {
+        let mut told = false;
         loop {
             match self.generations.next() {
                 Ok(generation) => return Some(generation),
-                Err(error) => log::error!("no generation for the gossip carrier, trying again: {error}"),
+                Err(error) if told => log::debug!("no generation for the gossip carrier: {error}"),
+                Err(error) => {
+                    log::error!("no generation for the gossip carrier, trying again every second: {error}");
+                }
             }
+            told = true;
             self.pause().await?;
         }
     }
