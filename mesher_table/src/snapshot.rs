@@ -377,3 +377,47 @@ pub(crate) fn slot_of(hash: u64, buckets: u32) -> (u32, u32) {
     let bucket = (hash >> 32).wrapping_mul(u64::from(buckets)) >> 32;
     (bucket as u32, (hash as u32).max(1))
 }
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use core::sync::atomic::AtomicU32;
+
+    use super::Snapshot;
+    use crate::arena::Arena;
+    use crate::contents::{Contents, Entry};
+    use crate::format::{BUCKET_SLOTS, D_BUCKETS, D_INDEX, LINE_WORDS};
+    use crate::query::Query;
+
+    fn entry(name: &str) -> Entry {
+        Entry { name: name.into(), v4: vec![[10, 0, 0, 1].into()], ..Entry::default() }
+    }
+
+    /// Two names in one bucket whose tags are equal, which chance makes once in 2^32 pairs: each is found all the same.
+    #[test]
+    fn equal_tags() {
+        let entries: Vec<Entry> = (0..200).map(|n| entry(&format!("host-{n}.sol"))).collect();
+        let mut arena =
+            Arena::build(&Contents { entries, contain: Vec::new() }, 7).expect("contents without a fault");
+        let mut words = arena.numbered(1, 1).to_vec();
+        let (index, buckets) = (words[D_INDEX] as usize, words[D_BUCKETS] as usize);
+        let line = (0..buckets)
+            .map(|bucket| index + bucket * LINE_WORDS)
+            .find(|line| words[line + 1] != 0)
+            .expect("a bucket with two names");
+        let names: Vec<Vec<u8>> = [0, 1]
+            .map(|slot| {
+                // The length is the record's first byte as a number, the name starts after two words.
+                let at = words[line + BUCKET_SLOTS + slot] as usize;
+                let len = words[at] as usize & 0xff;
+                let bytes = words[at + 2..].iter().flat_map(|word| word.to_ne_bytes());
+                bytes.take(len).collect()
+            })
+            .into();
+        words[line] = words[line + 1];
+        let shared: Vec<AtomicU32> = words.into_iter().map(AtomicU32::new).collect();
+        let snapshot = Snapshot::new(&shared, 1).expect("a sealed arena");
+        let query = Query::new(&names[1]).expect("a name");
+        let found = snapshot.find_exact(&query).expect("no damage").expect("found behind its double");
+        assert_eq!(found.name().bytes().collect::<Vec<_>>(), names[1]);
+    }
+}

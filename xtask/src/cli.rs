@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use lexopt::prelude::*;
 
-use crate::{bench, deb, demo, dist, install, machines, plants, test};
+use crate::{bench, deb, demo, dist, fuzz, install, machines, plants, test};
 
 const USAGE: &str = "\
 Usage: cargo xtask COMMAND [OPTIONS]
@@ -25,6 +25,8 @@ Commands:
                             run whole-machine scenarios (root), all of tests/machines when none is named, two at a time
   plants [--all] [AREA|NAME…]
                             plant faults in a copy of the tree: for each, its test must fail
+  fuzz [TARGET…] [--seconds N]
+                            fuzz for a minute each, or so long, two at a time; all targets when none is named
   bench [--write|--check]   measure the module and the table: --write puts the results into docs/performance.md, --check
                             only holds the instructions of a lookup to the committed number
 
@@ -70,6 +72,7 @@ pub(crate) fn run() -> Result<ExitCode> {
         "install" => install::install(&install_options(&mut parser)?),
         "uninstall" => install::uninstall(&uninstall_options(&mut parser)?),
         "bench" => bench::run(&bench_arguments(&mut parser)?),
+        "fuzz" => fuzz::run(&fuzz_options(&mut parser)?),
         "machines" => machines::run(&machines_options(&mut parser)?),
         "plants" => plants::run(&plants_options(&mut parser)?),
         "help" => {
@@ -117,6 +120,20 @@ fn uninstall_options(parser: &mut lexopt::Parser) -> Result<install::Uninstall> 
         match argument {
             Long("root") => options.root = Some(directory(parser)?),
             Long("purge") => options.purge = true,
+            _ => return Err(argument.unexpected().into()),
+        }
+    }
+    Ok(options)
+}
+
+fn fuzz_options(parser: &mut lexopt::Parser) -> Result<fuzz::Options> {
+    let mut options = fuzz::Options::default();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("seconds") => {
+                options.seconds = parser.value()?.parse().context("--seconds: expected a number")?;
+            }
+            Value(name) => options.targets.push(name.string()?),
             _ => return Err(argument.unexpected().into()),
         }
     }

@@ -1,10 +1,11 @@
-//! The project's own commands: demo, test, dist, deb, install, machines, plants, bench.
+//! The project's own commands: demo, test, dist, deb, install, machines, plants, fuzz, bench.
 
 mod bench;
 mod cli;
 mod deb;
 mod demo;
 mod dist;
+mod fuzz;
 mod host;
 mod install;
 mod machines;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{deb, dist, host, machines, paths, plants};
+use crate::{bench, deb, dist, fuzz, host, machines, paths, plants};
 
 /// What a stage came to.
 struct Outcome {
@@ -32,12 +32,14 @@ struct Counts {
 type Run = fn() -> Result<Counts>;
 
 /// The stages. The release files come before the tests, which test the shipped module.
-const STAGES: [(&str, Run); 9] = [
+const STAGES: [(&str, Run); 11] = [
     ("format", format),
     ("lints", lints),
     ("release files", release_files),
     ("tests", tests),
     ("planted faults", planted_faults),
+    ("instructions", instructions),
+    ("fuzzing", fuzzing),
     ("packages", packages),
     ("nix", nix),
     ("demonstration", demonstration),
@@ -49,6 +51,8 @@ const TOOLS: &[(&[&str], &str)] = &[
     (&["cc"], "gcc"),
     (&["/usr/include/stdlib.h"], "libc6-dev"),
     (&["nm"], "binutils"),
+    (&["c++"], "g++"),
+    (&["valgrind"], "valgrind"),
     (&["curl"], "curl"),
     (&["nix-instantiate"], "nix-bin"),
     (&["nscd"], "nscd"),
@@ -164,6 +168,18 @@ fn tests() -> Result<Counts> {
 fn planted_faults() -> Result<Counts> {
     let counts = plants::run_all(&plants::Options::default())?;
     Ok(Counts { passed: counts.found, failed: counts.missed, ignored: 0 })
+}
+
+/// How many instructions a lookup takes: a tenth more than was committed is a failure.
+fn instructions() -> Result<Counts> {
+    bench::run(&["--check".to_owned()])?;
+    Ok(one())
+}
+
+/// A minute of all fuzz targets together; `cargo xtask fuzz` goes on from there.
+fn fuzzing() -> Result<Counts> {
+    let counts = fuzz::run_in_tests()?;
+    Ok(Counts { passed: counts.passed, failed: counts.failed, ignored: 0 })
 }
 
 fn release_files() -> Result<Counts> {

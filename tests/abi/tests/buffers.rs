@@ -46,6 +46,9 @@ fn every_size_at_every_alignment() {
             sweep(name, |size, offset| module.by_name4(raw, size, offset, true));
         }
     }
+    sweep("gethostbyname", |size, offset| module.by_name(Name::One, b"earth.sol", size, offset));
+    let v6 = tables::v6(1).octets();
+    sweep("an IPv6 address", |size, offset| module.by_address(AF_INET6, &v6, size, offset));
     sweep("an address", |size, offset| module.by_address(AF_INET, &[10, 0, 0, 1], size, offset));
     sweep("enumeration", |size, offset| {
         module.rewind();

@@ -149,7 +149,10 @@ fn whatever_lies_in_the_tables_place_files_still_answers() {
             assert_eq!(found(&machine, "filed.example"), filed, "{bad:?}, {sources}");
             let local = found(&machine, "localhost");
             assert!(
-                local[0].contains("127.0.0.1") && local[2].contains("::"),
+                local[0].contains("127.0.0.1")
+                    && local[1] == "127.0.0.1"
+                    && local[2].contains("::")
+                    && local[3] == "::1",
                 "{bad:?}, {sources}: {local:?}"
             );
             assert_eq!(found(&machine, "earth.sol"), ["", "", "", ""], "{bad:?}, {sources}");

@@ -84,6 +84,25 @@ fn other_kinds_of_files() {
         }),
         "a device"
     );
+    assert!(
+        !is_answered(|path| {
+            // A file without a name, sealed against every change, is reached by a link of the kernel's only.
+            let table = bytes(path);
+            // SAFETY: the name is a string; the descriptor is given to nobody else, and closed with this process.
+            let mut memory = unsafe {
+                let fd = libc::memfd_create(c"table".as_ptr(), libc::MFD_ALLOW_SEALING);
+                <std::fs::File as std::os::fd::FromRawFd>::from_raw_fd(fd)
+            };
+            std::io::Write::write_all(&mut memory, &table).expect("written");
+            let fd = std::os::fd::IntoRawFd::into_raw_fd(memory);
+            let seals = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE | libc::F_SEAL_SEAL;
+            // SAFETY: our own descriptor.
+            assert_eq!(unsafe { libc::fcntl(fd, libc::F_ADD_SEALS, seals) }, 0);
+            std::fs::remove_file(path).expect("removed");
+            symlink(format!("/proc/{}/fd/{fd}", std::process::id()), path).expect("linked");
+        }),
+        "sealed memory"
+    );
     assert!(!is_answered(
         |path| std::fs::set_permissions(path, PermissionsExt::from_mode(0o666)).expect("set")
     ));
