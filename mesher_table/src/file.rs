@@ -58,6 +58,22 @@ pub(crate) fn open(path: &Path, write: bool) -> io::Result<File> {
     Ok(file)
 }
 
+/// Opens a file that exists to be locked, made if need be, for its owner alone. A link under its name is not followed.
+pub(crate) fn open_lock(path: &Path) -> io::Result<File> {
+    let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .custom_flags(flags)
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    Ok(file)
+}
+
 /// How many whole words a file has.
 pub(crate) fn len_words(file: &File) -> io::Result<usize> {
     usize::try_from(file.metadata()?.len() / 4).map_err(|_| io::ErrorKind::FileTooLarge.into())

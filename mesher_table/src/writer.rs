@@ -29,12 +29,13 @@ pub struct TableWriter {
     path: PathBuf,
     live: Option<Live>,
     found: Found,
+    /// Held, so that there is one writer.
+    _lock: Flock<File>,
 }
 
 /// The file under the table's name.
 struct Live {
-    /// Locked, so that there is one writer.
-    file: Flock<File>,
+    file: File,
     mapping: Mapping,
     arena_words: usize,
 }
@@ -88,6 +89,20 @@ pub enum WriteError {
     },
 }
 
+/// Locks the table's name for this writer: a file beside it, `….lock`, that only its owner can open. The table itself will not
+/// do, for whoever may read a file may lock it too, and could so keep a daemon from ever starting again.
+fn lock(path: &Path) -> Result<Flock<File>, WriteError> {
+    let mut beside = path.to_owned().into_os_string();
+    beside.push(".lock");
+    let beside = PathBuf::from(beside);
+    let file = file::open_lock(&beside).map_err(io_error("open", &beside))?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(lock),
+        Err((_, nix::errno::Errno::EWOULDBLOCK)) => Err(WriteError::Locked(path.to_owned())),
+        Err((_, error)) => Err(io_error("lock", &beside)(error.into())),
+    }
+}
+
 fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> WriteError {
     let path = path.to_owned();
     move |source| WriteError::Io { action, path, source }
@@ -100,11 +115,12 @@ impl TableWriter {
     ///
     /// # Errors
     ///
-    /// [`WriteError::Locked`] if it has a writer already.
+    /// [`WriteError::Locked`] if it has a writer already, [`WriteError::Io`] if the file that shows so (`….lock`) cannot be made.
     pub fn open_or_create(path: impl Into<PathBuf>) -> Result<Self, WriteError> {
         let path = path.into();
+        let lock = lock(&path)?;
         let (live, found) = Live::open(&path)?;
-        Ok(Self { path, live, found })
+        Ok(Self { path, live, found, _lock: lock })
     }
 
     /// What was there when the writer was opened.
@@ -241,11 +257,6 @@ impl Live {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((None, Found::Nothing)),
             Err(error) => return foreign(error.to_string()),
         };
-        let file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(file) => file,
-            Err((_, nix::errno::Errno::EWOULDBLOCK)) => return Err(WriteError::Locked(path.to_owned())),
-            Err((_, error)) => return Err(io_error("lock", path)(error.into())),
-        };
         let words = file::len_words(&file).map_err(io_error("look at", path))?;
         if words < HEADER_WORDS {
             return foreign(Fault::NotATable.to_string());
@@ -281,8 +292,6 @@ impl Live {
         let file_words_word = u32::try_from(file_words).map_err(|_| ContentsError::TooLarge)?;
         let arena_words_word = u32::try_from(arena_words).map_err(|_| ContentsError::TooLarge)?;
         let file = file::create(path, file_words).map_err(io_error("make", path))?;
-        let file = Flock::lock(file, FlockArg::LockExclusiveNonblock)
-            .map_err(|(_, error)| io_error("lock", path)(error.into()))?;
         let mapping = Mapping::new(&file, file_words, true).map_err(io_error("map", path))?;
         let words = mapping.words();
         for (at, bytes) in MAGIC.as_chunks::<4>().0.iter().enumerate() {

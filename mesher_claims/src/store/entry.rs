@@ -123,7 +123,8 @@ impl HostEntry {
 
     /// Whether its place may be given to another host when there is no room.
     pub(super) fn is_expendable(&self) -> bool {
-        self.expired || self.record.is_none()
+        // What a witness stated stands when it is away, and many names may rest on it.
+        (self.expired && self.statements.is_empty()) || self.record.is_none()
     }
 
     pub(super) fn merge_host(

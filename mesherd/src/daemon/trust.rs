@@ -162,7 +162,23 @@ impl Daemon {
                 if refused.len() > 1 { format!(", and {} more", refused.len() - 1) } else { String::new() };
             warnings.push(format!("not admitted: {name} ({why}){more}"));
         }
+        warnings.extend(self.unwitnessed());
         warnings
+    }
+
+    /// Own claims that wait for a witness: all of the network's are away, or do not see this machine.
+    fn unwitnessed(&self) -> Option<String> {
+        let witnesses = self.node.settings()?.witnesses.len();
+        let me = self.node.me();
+        let waits =
+            |standing: &view::Standing| standing.unwitnessed.iter().any(|claimant| claimant.host == me);
+        let names: Vec<_> =
+            self.node.view().names().filter(|(_, standing)| waits(standing)).map(|(name, _)| name).collect();
+        let first = names.first()?;
+        let more = if names.len() > 1 { format!(", and {} more", names.len() - 1) } else { String::new() };
+        Some(format!(
+            "not witnessed: {first}{more} (none of the network's {witnesses} witnesses has signed the claim yet; is one of them up?)"
+        ))
     }
 
     /// These secrets are in force. Returns whether they are others than before.

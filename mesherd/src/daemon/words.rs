@@ -53,7 +53,8 @@ impl Speaker<'_> {
                 .host(label)
                 .log(format_args!("{label} has not renewed its claims for the network's claim_ttl; its names are free")),
             Event::ClockSkew { host: _, label, ahead_ms } => {
-                let (by, way) = (format_duration(Duration::from_millis(ahead_ms.unsigned_abs())), direction(*ahead_ms));
+                let seconds = (ahead_ms.unsigned_abs() + 500) / 1_000;
+                let (by, way) = (format_duration(Duration::from_secs(seconds)), direction(*ahead_ms));
                 journal::event(events::CLOCK_SKEW)
                     .host(label)
                     .log(format_args!("the clock of {label} is {by} {way} the mesh's; leases do not depend on it"));

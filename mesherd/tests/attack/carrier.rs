@@ -45,8 +45,35 @@ pub fn ack(deltas: &[Delta]) -> Vec<u8> {
 /// The digest in a SYN or SYN-ACK of the daemon's.
 pub fn read_digest(message: &[u8]) -> Option<Vec<Entry>> {
     let mut rest = message.strip_prefix(&[1]).or_else(|| message.strip_prefix(&[2]))?;
-    let count = take_number(&mut rest)?;
-    (0..count).map(|_| take_entry(&mut rest)).collect()
+    take_digest(&mut rest)
+}
+
+/// The records in a SYN-ACK of the daemon's, whomever they are filed under.
+pub fn read_records(message: &[u8]) -> Option<Vec<(String, String)>> {
+    let mut rest = message.strip_prefix(&[2])?;
+    take_digest(&mut rest)?;
+    let mut records = Vec::new();
+    while !rest.is_empty() {
+        take_run(&mut rest)?;
+        take_number(&mut rest)?;
+        for _ in 0..take_number(&mut rest)? {
+            records.push((take_text(&mut rest)?, take_text(&mut rest)?));
+            take_number(&mut rest)?;
+        }
+    }
+    Some(records)
+}
+
+fn take_digest(rest: &mut &[u8]) -> Option<Vec<Entry>> {
+    let count = take_number(rest)?;
+    (0..count).map(|_| take_entry(rest)).collect()
+}
+
+fn take_text(rest: &mut &[u8]) -> Option<String> {
+    let len = usize::try_from(take_number(rest)?).ok()?;
+    let (text, left) = rest.split_at_checked(len)?;
+    *rest = left;
+    String::from_utf8(text.to_vec()).ok()
 }
 
 fn digest(entries: &[Entry]) -> Vec<u8> {
@@ -115,11 +142,14 @@ fn take_number(rest: &mut &[u8]) -> Option<u64> {
 }
 
 fn take_entry(rest: &mut &[u8]) -> Option<Entry> {
+    Some(Entry { run: take_run(rest)?, heartbeat: take_number(rest)?, max_version: take_number(rest)? })
+}
+
+fn take_run(rest: &mut &[u8]) -> Option<Run> {
     let node = take(rest)?;
     let generation = take_number(rest)?;
     let [4] = take(rest)? else { return None };
     let ip = Ipv4Addr::from(take::<4>(rest)?);
     let port = u16::from_be_bytes(take(rest)?);
-    let run = Run { node, generation, addr: SocketAddr::from((ip, port)) };
-    Some(Entry { run, heartbeat: take_number(rest)?, max_version: take_number(rest)? })
+    Some(Run { node, generation, addr: SocketAddr::from((ip, port)) })
 }

@@ -1,5 +1,6 @@
 //! A member that lies, one byte at a time: it holds the network secret, and writes every datagram itself.
 
+use std::collections::{BTreeMap, HashMap};
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
@@ -188,16 +189,26 @@ impl Member {
         Some((header, plain.split_off(41)))
     }
 
-    /// The messages on a channel that come in one piece each, until `wanted` says that one is what it waited for.
+    /// The daemon's messages on a channel, until `wanted` says that one is what it waited for.
     #[track_caller]
     pub fn wait_message<T>(&mut self, channel: u8, mut wanted: impl FnMut(&[u8]) -> Option<T>) -> T {
         let begin = Instant::now();
+        let mut partials: HashMap<[u8; 4], BTreeMap<u16, Vec<u8>>> = HashMap::new();
         loop {
             assert!(begin.elapsed() < Duration::from_secs(20), "no such message");
             let Some((header, body)) = self.receive() else { continue };
-            let whole = header.kind == PIECE && body[0] == channel && body[5..9] == [0, 0, 1, 0];
-            if let Some(found) = whole.then(|| wanted(&body[9..])).flatten() {
-                return found;
+            if header.kind != PIECE || body[0] != channel {
+                continue;
+            }
+            let number = |at: usize| u16::from_le_bytes([body[at], body[at + 1]]);
+            let id = *body[1..].first_chunk().unwrap();
+            let pieces = partials.entry(id).or_default();
+            pieces.insert(number(5), body[9..].to_vec());
+            if pieces.len() == usize::from(number(7)) {
+                let whole: Vec<u8> = partials.remove(&id).unwrap().into_values().flatten().collect();
+                if let Some(found) = wanted(&whole) {
+                    return found;
+                }
             }
         }
     }

@@ -9,6 +9,7 @@
 pub mod carrier;
 pub mod clock;
 pub mod member;
+pub mod records;
 pub mod stranger;
 
 /// A seeded generator: tests print the seed, which replays them.

@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::net::IpAddr;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -33,6 +34,8 @@ pub struct Daemon {
     pub child: Option<Child>,
     /// Set in its environment at the next start.
     pub env: Vec<(OsString, OsString)>,
+    /// Runs as this user and group, which takes root.
+    pub user: Option<u32>,
 }
 
 impl Cluster {
@@ -96,14 +99,27 @@ impl Cluster {
             quoted(bootstrap.iter().map(|n| format!("127.0.0.{n}:{}", self.port)).collect()),
         );
         std::fs::write(dir.join("config.toml"), config).unwrap();
-        Daemon { name: name.to_owned(), dir, address, child: None, env: Vec::new() }
+        Daemon { name: name.to_owned(), dir, address, child: None, env: Vec::new(), user: None }
     }
 }
 
 impl Daemon {
     pub fn start(&mut self) {
         let log = std::fs::File::options().create(true).append(true).open(self.dir.join("log")).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_mesherd"))
+        let mut program = PathBuf::from(env!("CARGO_BIN_EXE_mesherd"));
+        if self.user.is_some() {
+            // Where that user may run it from, whatever the modes of the directories above the build's.
+            let copy = self.dir.join("mesherd");
+            if !copy.exists() {
+                std::fs::copy(&program, &copy).unwrap();
+            }
+            program = copy;
+        }
+        let mut command = Command::new(program);
+        if let Some(id) = self.user {
+            command.uid(id).gid(id);
+        }
+        let child = command
             .arg("--config")
             .arg(self.dir.join("config.toml"))
             .arg("--state-dir")
@@ -142,10 +158,17 @@ impl Daemon {
         }
     }
 
-    /// Asks on the control socket.
+    /// Asks on the control socket; more than once where the machine is so busy that an answer takes its ten seconds.
     pub fn ask<T: serde::de::DeserializeOwned>(&self, call: &Call) -> T {
         let socket = self.dir.join("run").join(mesher_control::SOCKET_NAME);
-        let answer = mesher_control::Client::connect(&socket).and_then(|mut client| client.call(call));
+        let ask = || mesher_control::Client::connect(&socket).and_then(|mut client| client.call(call));
+        let mut answer = ask();
+        for _ in 0..5 {
+            if !answer.as_ref().is_err_and(|error| error.to_string().contains("did not answer")) {
+                break;
+            }
+            answer = ask();
+        }
         answer.unwrap_or_else(|error| panic!("{call:?}: {error}\n{}", self.log()))
     }
 

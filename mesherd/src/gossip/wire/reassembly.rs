@@ -70,7 +70,11 @@ impl Reassembly {
         bytes: &[u8],
     ) -> Outcome {
         // All pieces but the last are full: so the pieces' number bounds the message, and the other way round.
-        let full_or_last = if index + 1 == count { !bytes.is_empty() } else { bytes.len() == MAX_PIECE };
+        let full_or_last = if usize::from(index) + 1 == usize::from(count) {
+            !bytes.is_empty()
+        } else {
+            bytes.len() == MAX_PIECE
+        };
         if !(2..=MAX_PIECES).contains(&count) || index >= count || !full_or_last || bytes.len() > MAX_PIECE {
             return Outcome::Malformed;
         }
@@ -219,9 +223,17 @@ mod tests {
         let full = [0; MAX_PIECE];
         let mut add =
             |index, count, bytes: &[u8]| reassembly.add(now, key(1), Channel::Carrier, (index, count), bytes);
-        for (index, count, len) in
-            [(0, 0, 5), (0, 1, 5), (2, 2, 5), (0, 2, 5), (1, 2, 0), (0, MAX_PIECES + 1, MAX_PIECE), (9, 3, 1)]
-        {
+        for (index, count, len) in [
+            (0, 0, 5),
+            (0, 1, 5),
+            (2, 2, 5),
+            (0, 2, 5),
+            (1, 2, 0),
+            (0, MAX_PIECES + 1, MAX_PIECE),
+            (9, 3, 1),
+            (u16::MAX, 0, 5),
+            (u16::MAX, u16::MAX, 5),
+        ] {
             assert_eq!(
                 add(index, count, &full[..len]),
                 Outcome::Malformed,
