@@ -34,10 +34,15 @@ def wait_for(watchers, wanted, within=15.0, rest=None):
 
 def follows(change, machine, wanted, watchers=None, within=FOLLOW):
     """What a machine's change leads to on others, in time, with every other name untouched."""
-    machine.succeed(change)
     watchers = watchers or [each for each in machines if each is not machine]
     rest = {name: addresses for name, addresses in everything.items() if name not in wanted}
-    took = wait_for(watchers, wanted, within, rest)
+    # Asking takes its time too, on a busy machine more than what is measured.
+    begun = time.monotonic()
+    for watcher in watchers:
+        answers(watcher, list(everything))
+    asking = time.monotonic() - begun
+    machine.succeed(change)
+    took = wait_for(watchers, wanted, within + asking, rest)
     everything.update(wanted)
     log.info(f"{', '.join(wanted)} followed after {took:.2f} s")
 
@@ -55,7 +60,7 @@ with subtest("an interface named by an alternative name that it gets only after 
 with subtest("a machine without IPv4 and one without IPv6 resolve each other, and go on to, beyond the TTL"):
     with lookups(gamma, usable(gamma, {"neptune.sol": DELTA})), lookups(delta, {"saturn.sol": GAMMA}):
         time.sleep(TTL + 2)
-    wait_for(machines, everything, 0.5)
+    wait_for(machines, everything, 2, everything)
 
 with subtest("an interface that appears after the start"):
     follows(
@@ -90,7 +95,7 @@ with subtest("the only address changes, as DHCP does it: the new one before the 
 with subtest("the only address is taken away, and another comes later"):
     # Nobody can hear it meanwhile: what peers know stays until the lease is over.
     delta.succeed("ip address flush dev eth1 scope global")
-    wait_for_answers([delta], {"neptune.sol": []}, FOLLOW)
+    wait_for_answers([delta], {"neptune.sol": []}, FOLLOW + 2)
     time.sleep(2)
     follows("ip address add 192.168.1.45/24 dev eth1", delta, {"neptune.sol": ["192.168.1.45"]}, machines)
 
@@ -109,6 +114,6 @@ with subtest("the bootstrap node changes its addresses under everybody"):
 
 with subtest("all of it stands beyond the TTL, and nobody was restarted"):
     time.sleep(TTL)
-    wait_for(machines, everything, 0.5)
+    wait_for(machines, everything, 2, everything)
     for machine in machines:
         assert machine.get_unit_property(SERVICE, "NRestarts") == "0"

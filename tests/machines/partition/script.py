@@ -31,12 +31,12 @@ with subtest("alpha is cut off: each side keeps what it sees, the rest runs out,
     before = time.monotonic()
     # Whoever is up and merely sees nobody goes on renewing: its own names never leave it.
     wait_for_answers(
-        [beta, gamma], {"mercury.sol": [], "earth.sol": GAMMA, "mars.sol": BETA, "saturn.sol": GAMMA}, TTL + 4,
+        [beta, gamma], {"mercury.sol": [], "earth.sol": GAMMA, "mars.sol": BETA, "saturn.sol": GAMMA}, TTL + 10,
         {"earth.sol": [ALPHA, GAMMA], "saturn.sol": [GAMMA], "mars.sol": [BETA]},
     )
     assert time.monotonic() - before > TTL * 0.5, "the lease ended early"
     wait_for_answers(
-        [alpha], {"mercury.sol": ALPHA, "earth.sol": ALPHA, "mars.sol": [], "saturn.sol": []}, TTL + 4,
+        [alpha], {"mercury.sol": ALPHA, "earth.sol": ALPHA, "mars.sol": [], "saturn.sol": []}, TTL + 10,
         {"earth.sol": [ALPHA], "mercury.sol": [ALPHA]},
     )
 
@@ -63,12 +63,12 @@ with subtest("healed: the earliest unbroken claims hold everywhere, and whoever 
         assert "passed from this machine" in said and f"to {winner} " in said, f"{loser.name} on {name}: {said!r}"
     # Past the end of every lease and renewal: nothing turns it back.
     time.sleep(TTL)
-    wait_for_answers(machines, healed, 0.5)
+    wait_for_answers(machines, healed, 2, {name: [addresses] for name, addresses in healed.items()})
 
 with subtest("beta's link is cut: there its own name goes on, elsewhere it runs out"):
     beta.block()
-    wait_for_answers([alpha, gamma], {**healed, "mars.sol": []}, TTL + 4, {"earth.sol": [ALPHA], "pluto.sol": [GAMMA]})
-    wait_for_answers([beta], {"mars.sol": BETA, "mercury.sol": [], "saturn.sol": []}, TTL + 4, {"mars.sol": [BETA]})
+    wait_for_answers([alpha, gamma], {**healed, "mars.sol": []}, TTL + 10, {"earth.sol": [ALPHA], "pluto.sol": [GAMMA]})
+    wait_for_answers([beta], {"mars.sol": BETA, "mercury.sol": [], "saturn.sol": []}, TTL + 10, {"mars.sol": [BETA]})
 
 with subtest("the link is back: so are the names, everywhere"):
     beta.unblock()
@@ -84,7 +84,7 @@ with subtest("a link that flaps, for shorter than the TTL, costs nothing"):
             beta.unblock()
             time.sleep(0.5)
         time.sleep(TTL)
-    wait_for_answers(machines, healed, 0.5)
+    wait_for_answers(machines, healed, 2, {name: [addresses] for name, addresses in healed.items()})
 
 with subtest("no daemon failed or was restarted on the way"):
     for machine in machines:

@@ -3,7 +3,7 @@
 
 import time
 
-TTL = 6.0
+TTL = 9.0
 SERVICE = "data-mesher.service"
 ALPHA = ["192.168.1.1", "2001:db8:1::1"]
 BETA = ["192.168.1.2", "2001:db8:1::2"]
@@ -23,11 +23,11 @@ with subtest("suspended for a third of the TTL: nobody notices"):
             alpha.thaw()
             time.sleep(TTL / 3)
         time.sleep(TTL / 2)
-    wait_for_answers([alpha, beta], BEFORE, 0.5)
+    wait_for_answers([alpha, beta], BEFORE, 2)
 
 with subtest("suspended for longer than the TTL: earth passes to beta, mercury goes"):
     alpha.freeze()
-    wait_for_answers([beta], {"mercury.sol": [], "earth.sol": BETA, "mars.sol": BETA}, TTL + 4,
+    wait_for_answers([beta], {"mercury.sol": [], "earth.sol": BETA, "mars.sol": BETA}, TTL + 10,
                      {"earth.sol": [ALPHA, BETA], "mars.sol": [BETA]})
     time.sleep(TTL / 2)
 
@@ -38,7 +38,7 @@ with subtest("resumed: alpha gets mercury back, and earth stays beta's on both")
     took += wait_for_answers([alpha], AFTER, 15, {"earth.sol": [ALPHA, BETA, []]})
     log.info(f"as it should be after {took:.2f} s")
     time.sleep(TTL)
-    wait_for_answers([alpha, beta], AFTER, 0.5)
+    wait_for_answers([alpha, beta], AFTER, 2, {"earth.sol": [BETA], "mercury.sol": [ALPHA]})
 
 with subtest("the journal says why"):
     said = alpha.succeed(f"journalctl --quiet --output=cat -u {SERVICE}")
@@ -46,6 +46,6 @@ with subtest("the journal says why"):
 
 with subtest("beta asleep in turn: earth goes back, for alpha waited"):
     beta.freeze()
-    wait_for_answers([alpha], {"mercury.sol": ALPHA, "earth.sol": ALPHA, "mars.sol": []}, TTL + 4)
+    wait_for_answers([alpha], {"mercury.sol": ALPHA, "earth.sol": ALPHA, "mars.sol": []}, TTL + 10)
     beta.thaw()
     wait_for_answers([alpha, beta], BEFORE, 15)

@@ -8,7 +8,7 @@ import time
 SERVICE = "data-mesher.service"
 WATCHDOG = 8.0
 # The time that systemd takes to end the daemon and to start it again.
-RESTART = 3.0
+RESTART = 6.0
 ALPHA = ["192.168.1.1", "2001:db8:1::1"]
 BETA = ["192.168.1.2", "2001:db8:1::2"]
 NAMES = {"mercury.sol": ALPHA, "mars.sol": BETA}
