@@ -1,40 +1,7 @@
-//! The operator's command line.
-//!
-//! `cli` says what can be asked for; each other module carries out one group of commands. Commands that ask the daemon go
-//! through `mesher_control`; those that make or check files need no daemon.
-
-mod admission;
-mod cli;
-mod complete;
-mod config;
-mod control;
-mod doctor;
-mod explain;
-mod failure;
-mod files;
-mod hosts;
-mod network;
-mod nsswitch;
-mod output;
-mod status;
-mod table;
+//! The operator's command line; what it does is in the library, which the manual page is made from too.
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
-
 fn main() -> ExitCode {
-    // A shell that asks what could come next gets its answer, and nothing else happens.
-    clap_complete::CompleteEnv::with_factory(cli::Arguments::command).complete();
-    let arguments = cli::Arguments::parse();
-    match cli::run(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            let text = failure.to_string();
-            if !text.is_empty() {
-                eprintln!("mesherctl: {text}");
-            }
-            failure.exit_code()
-        }
-    }
+    mesherctl::main()
 }

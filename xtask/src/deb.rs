@@ -62,7 +62,7 @@ pub(crate) fn build(options: &Options) -> Result<Vec<PathBuf>> {
     let release = Release {
         version: format!("{given}-{REVISION}"),
         architecture: host::output(Command::new("dpkg").arg("--print-architecture"))?.trim().to_owned(),
-        epoch: epoch()?,
+        epoch: dist::epoch()?,
         maintainer,
     };
     // Of another version's packages none is left, that nobody takes them for these.
@@ -249,15 +249,4 @@ fn changelog(release: &Release) -> Result<String> {
     Ok(format!(
         "{DAEMON} ({version}) unstable; urgency=medium\n\n  * What is new: changelog.gz.\n\n -- {maintainer}  {date}"
     ))
-}
-
-/// `SOURCE_DATE_EPOCH`, or the time of the last commit, or, outside a repository, now.
-fn epoch() -> Result<String> {
-    if let Ok(given) = std::env::var("SOURCE_DATE_EPOCH") {
-        return Ok(given);
-    }
-    let mut git = Command::new("git");
-    let last = host::output(git.current_dir(paths::repository()).args(["log", "-1", "--format=%ct"]));
-    let seconds = last.or_else(|_| host::output(Command::new("date").arg("+%s")))?;
-    Ok(seconds.trim().to_owned())
 }

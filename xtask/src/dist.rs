@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
@@ -16,7 +17,7 @@ struct File {
 }
 
 /// The pages for operators.
-const PAGES: [&str; 3] = ["configuration.md", "control.md", "installing.md"];
+const PAGES: [&str; 4] = ["configuration.md", "control.md", "installing.md", "nss.md"];
 
 /// Builds the release files and lays them out. A tree that is there already is replaced whole, or, when anything
 /// fails, not touched. Returns the tree's path.
@@ -25,8 +26,21 @@ const PAGES: [&str; 3] = ["configuration.md", "control.md", "installing.md"];
 ///
 /// When a build fails or a file cannot be written.
 pub(crate) fn build() -> Result<PathBuf> {
-    host::run(&mut host::cargo(&["build", "--release", "--locked", "-p", "mesherd", "-p", "mesherctl"]))?;
+    host::run(&mut host::cargo(&[
+        "build",
+        "--release",
+        "--locked",
+        "-p",
+        "mesherd",
+        "-p",
+        "mesherctl",
+        "-p",
+        "mesher_manual",
+    ]))?;
     host::run(&mut host::cargo(&["build", "--profile", "nss", "--locked", "-p", "nss_mesher"]))?;
+    let manual = paths::target().join("man");
+    remove_tree(&manual)?;
+    host::output(Command::new(paths::target().join("release/mesher_manual")).arg(&manual).arg(date()?))?;
 
     let tree = paths::dist();
     let fresh = tree.with_extension("new");
@@ -91,6 +105,9 @@ fn files() -> Result<Vec<File>> {
     for text in ["LICENSE-MIT", "LICENSE-APACHE", "README.md", "CHANGELOG.md"] {
         files.push(file(repository.join(text), &format!("{doc}/{text}"), 0o644));
     }
+    for page in list(&target.join("man"))? {
+        files.push(file(target.join("man").join(&page), &format!("usr/share/man/{}", page.display()), 0o644));
+    }
     // What somebody on a machine without the repository wants to read.
     for page in PAGES {
         files.push(file(repository.join("docs").join(page), &format!("{doc}/{page}"), 0o644));
@@ -120,4 +137,26 @@ pub(crate) fn remove_tree(tree: &Path) -> Result<()> {
         fs::remove_dir_all(tree).with_context(|| format!("removing {}", tree.display()))?;
     }
     Ok(())
+}
+
+/// The time of the files' making, in seconds since 1970: `SOURCE_DATE_EPOCH`, or the last commit's, or, outside a repository, now.
+///
+/// # Errors
+///
+/// When not even `date` can be run.
+pub(crate) fn epoch() -> Result<String> {
+    if let Ok(given) = std::env::var("SOURCE_DATE_EPOCH") {
+        return Ok(given);
+    }
+    let mut git = Command::new("git");
+    let last = host::output(git.current_dir(paths::repository()).args(["log", "-1", "--format=%ct"]));
+    let seconds = last.or_else(|_| host::output(Command::new("date").arg("+%s")))?;
+    Ok(seconds.trim().to_owned())
+}
+
+/// The day of [`epoch`].
+fn date() -> Result<String> {
+    let mut date = Command::new("date");
+    let day = host::output(date.args(["--utc", "+%F", &format!("--date=@{}", epoch()?)]))?;
+    Ok(day.trim().to_owned())
 }

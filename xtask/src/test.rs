@@ -57,6 +57,7 @@ const TOOLS: &[(&[&str], &str)] = &[
     (&["nix-instantiate"], "nix-bin"),
     (&["nscd"], "nscd"),
     (&["lintian"], "lintian"),
+    (&["mandoc"], "mandoc"),
     (&["script"], "bsdutils"),
     (&["zsh"], "zsh"),
     (&["fish"], "fish"),
@@ -192,13 +193,17 @@ fn release_files() -> Result<Counts> {
     Ok(one())
 }
 
-/// The Debian packages, by Debian's own rules. What they do on machines is in the scenarios.
+/// The Debian packages, by Debian's own rules, and the manual pages. What they do on machines is in the scenarios.
 fn packages() -> Result<Counts> {
     let packages = deb::build(&deb::Options { from: Some(paths::dist()), ..deb::Options::default() })?;
     let mut lintian = Command::new("lintian");
     host::run(
         lintian.args(["--fail-on", "error", "--allow-root", "--tag-display-limit", "0"]).args(packages),
     )?;
+    let manual = paths::dist().join("usr/share/man");
+    let mut mandoc = Command::new("mandoc");
+    mandoc.current_dir(&manual).args(["-T", "lint", "-W", "warning"]).args(dist::list(&manual)?);
+    host::run(&mut mandoc).context("checking the manual pages")?;
     Ok(one())
 }
 
