@@ -112,6 +112,17 @@ impl Message {
     /// # Errors
     /// When the whole is of another version or no message; a bad record in a good message is only left out.
     pub fn decode(network: &NetworkId, bytes: &[u8]) -> Result<Decoded, Refusal> {
+        Self::decode_by(bytes, |key, value| Record::from_carrier(network, key, value))
+    }
+
+    /// Decodes a message; `verify` decodes and verifies the records in it, by their carrier keys and values.
+    ///
+    /// # Errors
+    /// As for [`Message::decode`].
+    pub fn decode_by(
+        bytes: &[u8],
+        mut verify: impl FnMut(&str, &str) -> Result<Record, Refusal>,
+    ) -> Result<Decoded, Refusal> {
         let (version, body) = bytes.split_first().ok_or_else(|| Refusal::Malformed("empty".into()))?;
         if *version != VERSION {
             return Err(Refusal::Version(Some(char::from(*version))));
@@ -121,13 +132,11 @@ impl Message {
         let message = match wire {
             Wire::Digest { purpose, digest } => Self::Digest { purpose, digest },
             Wire::Records { pushed, records } => {
-                let records = records.into_iter().filter_map(|wire| {
-                    match Record::from_carrier(network, &wire.key, &wire.value) {
-                        Ok(record) => Some(AgedRecord { record, age: wire.age }),
-                        Err(refusal) => {
-                            refused.push((wire.key, refusal));
-                            None
-                        }
+                let records = records.into_iter().filter_map(|wire| match verify(&wire.key, &wire.value) {
+                    Ok(record) => Some(AgedRecord { record, age: wire.age }),
+                    Err(refusal) => {
+                        refused.push((wire.key, refusal));
+                        None
                     }
                 });
                 Self::Records { pushed, records: records.collect() }

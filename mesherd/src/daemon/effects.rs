@@ -20,7 +20,11 @@ use crate::systemd::{events, journal};
 /// Up to so many peers are pushed to directly; beyond, those who hear of it pass it on.
 const PUSH_TO: usize = 8;
 /// How many peers news is passed on to, where whoever sent it did not reach everybody.
-const FORWARD_TO: usize = 3;
+/// With three, each told once, a fifteenth of a large network would have to wait for the carrier's rounds; with four, a fiftieth.
+const FORWARD_TO: usize = 4;
+/// While joining, so many of each are asked at a time: bootstrap nodes, peers remembered, and peers at hand. Each answers with
+/// all that this node lacks, and the next attempt asks others.
+const ASKED_WHILE_JOINING: usize = 4;
 
 impl Daemon {
     /// Brings everything into line with what the node has come to: view, disk, network, table, status line.
@@ -128,7 +132,7 @@ impl Daemon {
         }
     }
 
-    /// While joining, everybody who might answer is asked; later one peer at random.
+    /// While joining, several who might answer are asked; later one peer at random.
     pub(super) fn synchronise(&mut self) {
         let digest: Arc<[u8]> = self.node.digest(clock::now()).encode().into();
         let mut peers = self.contacts.reachable(Instant::now());
@@ -140,10 +144,9 @@ impl Daemon {
                 }
             }
         }
-        if !joining {
-            shuffle_front(&mut peers, 1);
-            peers.truncate(1);
-        }
+        let asked = if joining { ASKED_WHILE_JOINING } else { 1 };
+        shuffle_front(&mut peers, asked);
+        peers.truncate(asked);
         for (node, address) in peers {
             if let Err(error) = self.gossip.send_to_node(node, address, Arc::clone(&digest)) {
                 log::debug!("{address} not asked: {error}");
@@ -151,19 +154,23 @@ impl Daemon {
         }
     }
 
-    /// Bootstrap nodes and remembered peers, without this machine itself. Names among the bootstrap nodes are looked up and
-    /// tried by gossip; once a node behind one was heard, it is a contact.
+    /// Some bootstrap nodes and some remembered peers, without this machine itself. Names among the bootstrap nodes are looked up
+    /// and tried by gossip; once a node behind one was heard, it is a contact.
     fn addresses_to_try(&self) -> Vec<SocketAddr> {
         let nodes = super::addresses::bootstrap(&self.config.cluster.bootstrap_nodes);
-        let mut addresses: Vec<SocketAddr> = nodes
-            .into_iter()
-            .filter_map(|node| match node {
-                gossip::BootstrapNode::Addr(address) => Some(address),
-                gossip::BootstrapNode::Name(..) => None,
-            })
-            .chain(self.contacts.remembered())
-            .filter(|address| !super::addresses::is_self(*address, self.bound, &self.snapshot))
-            .collect();
+        let bootstrap = nodes.into_iter().filter_map(|node| match node {
+            gossip::BootstrapNode::Addr(address) => Some(address),
+            gossip::BootstrapNode::Name(..) => None,
+        });
+        let others = |address: &SocketAddr| !super::addresses::is_self(*address, self.bound, &self.snapshot);
+        let some = |mut addresses: Vec<SocketAddr>| {
+            addresses.retain(others);
+            shuffle_front(&mut addresses, ASKED_WHILE_JOINING);
+            addresses.truncate(ASKED_WHILE_JOINING);
+            addresses
+        };
+        let mut addresses = some(bootstrap.collect());
+        addresses.extend(some(self.contacts.remembered()));
         addresses.sort_unstable();
         addresses.dedup();
         addresses

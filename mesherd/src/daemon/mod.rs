@@ -47,6 +47,7 @@ use crate::systemd::rate_limit::RateLimit;
 use crate::systemd::watchdog::{Heartbeat, Watchdog};
 use contacts::Contacts;
 use doubles::Doubles;
+use gate::SharedVerifier;
 use trust::Trust;
 
 /// Runs the daemon until it is told to stop.
@@ -64,6 +65,7 @@ struct Daemon {
     options: Options,
     config: Config,
     network: NetworkId,
+    verifier: SharedVerifier,
     started: SystemTime,
     node: Node,
     state: Arc<StateDirectory>,

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use mesher_claims::message::Message;
 use mesher_claims::node::Via;
-use mesher_claims::record::Record;
 use mesher_claims::store::AgedRecord;
 use mesher_claims::time::Age;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -113,7 +112,7 @@ impl Daemon {
     fn gossip_event(&mut self, event: gossip::Event) {
         match event {
             gossip::Event::Record { node: _, key, value, alive } => {
-                match Record::from_carrier(&self.network, &key, &value) {
+                match self.verifier.record(&key, &value) {
                     Ok(record) => {
                         let aged = AgedRecord { record, age: Age::NEW };
                         self.node.receive(clock::now(), vec![aged], Via::Carrier { alive });
@@ -141,7 +140,7 @@ impl Daemon {
     fn message(&mut self, from: std::net::SocketAddr, peer: NodeId, bytes: &[u8]) {
         self.contacts.heard(peer, from, Instant::now());
         self.hope_for_peers();
-        let decoded = match Message::decode(&self.network, bytes) {
+        let decoded = match Message::decode_by(bytes, |key, value| self.verifier.record(key, value)) {
             Ok(decoded) => decoded,
             Err(refusal) => return self.refused(&from.to_string(), &refusal.to_string()),
         };

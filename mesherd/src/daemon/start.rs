@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 use super::contacts::Contacts;
 use super::doubles::Doubles;
 use super::files::Files;
-use super::gate::RecordGate;
+use super::gate::{RecordGate, SharedVerifier};
 use super::trust::Trust;
 use super::{Daemon, addresses, clock};
 use crate::cli::{Failure, Options};
@@ -54,7 +54,8 @@ pub(super) async fn start(options: Options) -> Result<(Daemon, Inputs), Failure>
     let secrets = secrets.ok_or_else(|| Failure::Config("there is no network secret".to_owned()))?;
     let trust = Trust::new(&secrets, &config.host.certificate_file);
     let gossip_config = gossip_config(&config, &node, &contacts, &state, advertised);
-    let gate = Arc::new(RecordGate::new(config.network.id));
+    let verifier = SharedVerifier::new(config.network.id);
+    let gate = Arc::new(RecordGate::new(verifier.clone()));
     let (gossip, gossip_events) = Gossip::start(gossip_config, place.gossip, secrets, gate)
         .map_err(|error| Failure::Other(format!("gossip cannot start: {error}")))?;
 
@@ -64,6 +65,7 @@ pub(super) async fn start(options: Options) -> Result<(Daemon, Inputs), Failure>
     let watchdog = Arc::new(Watchdog::from_env());
     let mut daemon = Daemon {
         network: config.network.id,
+        verifier,
         started: SystemTime::now(),
         node,
         state,

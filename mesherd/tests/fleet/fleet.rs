@@ -167,8 +167,10 @@ impl Fleet {
             text.push_str(&format!("\n{who:?} say {}", list.join(" ")));
         }
         let odd = groups.values().min_by_key(|who| who.len()).and_then(|who| who.first());
-        let log = daemons.iter().find(|daemon| Some(&daemon.name.as_str()) == odd).map(|daemon| daemon.log());
-        panic!("{}: {what}: no agreement after {within:?}:{text}\n{}", self.what, log.unwrap_or_default());
+        let odd = daemons.iter().find(|daemon| Some(&daemon.name.as_str()) == odd).unwrap();
+        let metrics: Metrics = odd.ask(&Call::Metrics {});
+        let metrics = Vec::from_iter(metrics.text.lines().filter(|line| !line.starts_with('#'))).join("\n");
+        panic!("{}: {what}: no agreement after {within:?}:{text}\n{}\n{metrics}", self.what, odd.log());
     }
 
     /// What all that run have spent so far.

@@ -18,7 +18,11 @@ pub(crate) const RELAY_PUSH: Duration = Duration::from_millis(20);
 
 /// Exchanges with a new node, so that it is soon known to be alive.
 pub(crate) const SETTLE_PUSH: Duration = Duration::from_millis(100);
-pub(crate) const SETTLE_TIMES: u32 = 5;
+const SETTLE_TIMES: usize = 5;
+
+/// Nodes up to which all of these take place. Everybody begins them when a node appears, so their cost grows with the square of
+/// the network's size: beyond, they become fewer, and then the rounds have to do.
+const NODES_THAT_SETTLE: usize = 16;
 
 /// The part of the exchanges begun by chitchat's rounds that goes out, so that a quiet node begins one each
 /// interval (three after a change), and one each `n / 50` intervals among more than fifty nodes.
@@ -29,10 +33,16 @@ pub(crate) fn pass(members: usize, alive: usize, busy: bool) -> f64 {
     (wanted / begun_each_round / stretch).min(1.0)
 }
 
-/// Whether a node passes foreign changes on at once: not where the origin reaches everybody itself, and not where
-/// the digests alone would take more than a few datagrams for each change.
+/// How many exchanges, three at a time, follow the appearance of a node.
+pub(crate) fn settle_times(members: usize) -> u32 {
+    let times = SETTLE_TIMES * NODES_THAT_SETTLE / members.max(NODES_THAT_SETTLE);
+    u32::try_from(times).unwrap_or(0)
+}
+
+/// Whether a node passes foreign changes on at once: not where the origin reaches everybody itself, and not where the digests
+/// no longer fit one datagram. There the daemon's own push has to do, which carries the news alone.
 pub(crate) fn relays(members: usize) -> bool {
-    (FAN_OUT + 1..=100).contains(&members)
+    (FAN_OUT + 1..=30).contains(&members)
 }
 
 /// A random choice of at most `count` addresses.
@@ -63,6 +73,13 @@ mod tests {
             assert!((begun(members, true) - busy).abs() < 1e-9, "{members} busy: {}", begun(members, true));
         }
         assert!((pass(0, 0, false) - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_everybody_does_for_a_newcomer_ends_in_large_networks() {
+        let times: Vec<u32> = [0, 16, 20, 40, 80, 81, 1_000].into_iter().map(settle_times).collect();
+        assert_eq!(times, [5, 5, 4, 2, 1, 0, 0]);
+        assert_eq!([3, 4, 30, 31, 1_000].map(relays), [false, true, true, false, false]);
     }
 
     #[test]

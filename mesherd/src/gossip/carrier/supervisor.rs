@@ -27,6 +27,9 @@ use super::translate::CLUSTER;
 /// How long a node that is away stays in the digest. Half of it long it is still passed on.
 const DEAD_NODE_GRACE: Duration = Duration::from_secs(15 * 60);
 
+/// The key of host records, which are renewed all the time.
+const HOST_RECORD: &str = "s";
+
 /// Messages that wait for chitchat.
 const INBOX: usize = 64;
 
@@ -196,7 +199,9 @@ impl Supervisor {
             .with_chitchat(|chitchat| {
                 let (notices, own) = (Arc::clone(&notices), own.clone());
                 chitchat.subscribe_event("", move |event| {
-                    if *event.node.node_id != *own {
+                    // A renewed host record is no news that has to be anywhere at once; where more than its age has changed, the
+                    // daemon itself pushes it.
+                    if *event.node.node_id != *own && event.key != HOST_RECORD {
                         notices.changed.notify_one();
                     }
                 })
@@ -288,9 +293,12 @@ impl Supervisor {
                 Turn::Command(Some(command)) => self.command(run, command).await,
                 Turn::Signal(Signal::More(from)) => self.exchange(run, from),
                 Turn::Signal(Signal::Met) => {
-                    // Liveness takes a few heartbeats: get them soon.
-                    self.state.settling = pace::SETTLE_TIMES;
-                    self.push_after(pace::SETTLE_PUSH);
+                    // Liveness takes a few heartbeats: get them soon, where that is cheap.
+                    self.state.settling = pace::settle_times(self.state.members.len());
+                    match self.state.settling {
+                        0 => self.be_busy(Instant::now()),
+                        _ => self.push_after(pace::SETTLE_PUSH),
+                    }
                 }
                 Turn::Signal(Signal::Overstated { heartbeat, version }) => {
                     if !self.heal(run, heartbeat, version).await {
