@@ -124,6 +124,8 @@ class Container:
         """Takes the machine away with its disk."""
         if self.is_on():
             self.power_off()
+        # Also when switching on came to nothing.
+        network.unplug(self.name)
         self._notify.close()
         subprocess.run(["umount", str(self.root)], check=True)
         shutil.rmtree(self._work)

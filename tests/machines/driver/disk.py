@@ -6,6 +6,7 @@ import os
 import struct
 import subprocess
 import time
+import uuid
 from pathlib import Path
 
 MOUNT_POINT = "var/lib/data-mesher"
@@ -22,7 +23,8 @@ class StateDisk:
     process, and no other machine's namespaces hold on to it."""
 
     def __init__(self, work: Path, root: Path, size: str) -> None:
-        self._image = work / "state.img"
+        # Loop devices are everybody's: the path tells this one's from those of other runs.
+        self._image = work / f"state-{uuid.uuid4().hex}.img"
         self._place = root / MOUNT_POINT
         subprocess.run(["truncate", f"--size={size}", str(self._image)], check=True)
         # Nothing held back for root, so that full is full.
@@ -65,10 +67,10 @@ class StateDisk:
         """Whether it is still mounted for the machine as it was before: mounted again now, it would be the one taken down."""
         for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
             try:
-                if os.path.samefile(self._image, backing.read_text().strip()):
+                if self._image.name in backing.read_text():
                     return True
             except OSError:
-                continue  # gone at this moment, or a path of another sandbox
+                continue  # gone at this moment
         return False
 
     def _wait_until(self, condition) -> None:
