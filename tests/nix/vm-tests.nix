@@ -38,6 +38,7 @@ let
         "partition"
         "heal"
         "lose"
+        "follow"
       ];
 
   scenario =

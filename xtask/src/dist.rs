@@ -17,7 +17,15 @@ struct File {
 }
 
 /// The pages for operators.
-const PAGES: [&str; 4] = ["configuration.md", "control.md", "installing.md", "nss.md"];
+const PAGES: [&str; 7] = [
+    "configuration.md",
+    "control.md",
+    "getting-started.md",
+    "installing.md",
+    "migration.md",
+    "nss.md",
+    "troubleshooting.md",
+];
 
 /// Builds the release files and lays them out. A tree that is there already is replaced whole, or, when anything
 /// fails, not touched. Returns the tree's path.

@@ -12,5 +12,6 @@
     scenario.py  runs a script, and shows what there is to see when it fails
     lookups.py   what a machine's programs get when they look names up
     lanes.py     several scenarios at a time
+    pages.py     follows a page of docs, so that every command in it is run
     report.py    progress lines
 """

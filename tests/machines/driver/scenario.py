@@ -12,7 +12,7 @@ import unittest
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import lookups, network, nodes, product, report, sandbox
+from . import lookups, network, nodes, pages, product, report, sandbox
 from .machine import Machine
 
 # How many of the last lines of the daemon's journal, and of a machine's whole one, are shown; all is in the logs.
@@ -129,6 +129,9 @@ def _names(machines: list[Machine]) -> dict:
         network.mend()
         report.event("network", "whole again")
 
+    def follow(page: str, replace: dict, directory: str = "/root") -> None:
+        pages.follow(page, {machine.name: machine for machine in machines}, replace, directory)
+
     def random_numbers() -> random.Random:
         seed = os.environ.get(_SEED) or f"{random.getrandbits(32)}"
         report.event("script", f"{_SEED}={seed} repeats its choices")
@@ -138,7 +141,7 @@ def _names(machines: list[Machine]) -> dict:
         **{machine.name.replace("-", "_"): machine for machine in machines},
         "machines": machines, "start_all": start_all, "join_all": join_all, "subtest": _subtest, "retry": retry,
         "log": _Log(), "t": unittest.TestCase(), "partition": partition, "lose": lose, "heal": heal,
-        "random_numbers": random_numbers, "answers": lookups.answers, "wait_for_answers": lookups.wait_for_answers,
+        "follow": follow, "random_numbers": random_numbers, "answers": lookups.answers, "wait_for_answers": lookups.wait_for_answers,
         "lookups": lookups.lookups,
     }
 

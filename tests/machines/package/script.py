@@ -77,7 +77,7 @@ before = snapshot()
 with subtest("installed: the module, then its line in nsswitch.conf; nothing runs before it is configured"):
     with watched("known.example", "10.9.9.9"):
         said = alpha.succeed(f"{APT} install {PREVIOUS} 2>&1")
-    assert "installing.md" in said, said
+    assert "getting-started.md" in said, said
     assert (seen := nsswitch()) == NAMED, seen
     assert alpha.succeed(f"stat --format='%a %U %G' {NSSWITCH}").strip() == "640 root root"
     assert "~previous" in version("data-mesher") and "~previous" in version("libnss-mesher")
