@@ -86,9 +86,10 @@ with subtest("an address changes: one of two"):
         beta, {"mars.sol": ["192.168.1.2", "2001:db8:1::22"]}, machines,
     )
 
-with subtest("the only address changes, as DHCP does it: the new one before the old goes"):
+with subtest("the only address changes, as DHCP does it"):
+    # In this order: the kernel takes the further addresses of a subnet away with the first one, unless told otherwise.
     follows(
-        "ip address add 192.168.1.44/24 dev eth1; ip address del 192.168.1.4/24 dev eth1",
+        "ip address del 192.168.1.4/24 dev eth1; ip address add 192.168.1.44/24 dev eth1",
         delta, {"neptune.sol": ["192.168.1.44"]}, machines,
     )
 
@@ -107,8 +108,8 @@ with subtest("the only IPv6 address changes"):
 
 with subtest("the bootstrap node changes its addresses under everybody"):
     follows(
-        "ip address add 192.168.1.11/24 dev eth1; ip address add 2001:db8:1::11/64 dev eth1 nodad;"
-        " ip address del 192.168.1.1/24 dev eth1; ip address del 2001:db8:1::1/64 dev eth1",
+        "ip address del 192.168.1.1/24 dev eth1; ip address add 192.168.1.11/24 dev eth1;"
+        " ip address del 2001:db8:1::1/64 dev eth1; ip address add 2001:db8:1::11/64 dev eth1 nodad",
         alpha, {"mercury.sol": ["192.168.1.11", "2001:db8:1::11"]}, machines,
     )
 

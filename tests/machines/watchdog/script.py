@@ -76,7 +76,8 @@ with subtest("publishing hangs, behind a disk that does not answer, and nothing 
     file = "/var/lib/data-mesher/own.new"
 
     def block_disk():
-        alpha.succeed(f"rm -f {file}", f"mkfifo {file}", f"chown data-mesher: {file}")
+        # In one step: the daemon makes the file anew as soon as it is not there.
+        alpha.succeed(f"mkfifo {file}.fifo", f"chown data-mesher: {file}.fifo", f"mv -f {file}.fifo {file}")
         # Renewals are saved, so somebody waits at it soon; whoever comes after finds no such obstacle.
         alpha.wait_until_succeeds(f"grep --quiet wait_for_partner /proc/{main_pid()}/task/*/wchan", timeout=10)
         alpha.succeed(f"rm {file}")
