@@ -1,9 +1,6 @@
 # What the VM tests make of every scenario: each machine's configuration, evaluated over the stubs, for comparison with what
 # the project's own driver makes of the same files.
-{
-  libPath,
-  id,
-}:
+{ libPath }:
 let
   lib = import libPath;
   pkgs = import ./stubs/pkgs.nix { inherit lib; };
@@ -13,7 +10,6 @@ let
       inherit lib pkgs want;
       data-mesher = pkgs.callPackage ../../nixos-module/package.nix { };
       nixosModule = ../../nixos-module;
-      readId = _: id;
     };
   machine =
     name: module:
@@ -50,5 +46,4 @@ in
   nodes = lib.mapAttrs (_: lib.mapAttrs machine) (tests "nodes");
   # The scripts that make the networks.
   networks = lib.mapAttrs (_: network: lib.last network.stub) (tests "networks");
-  reasons = tests "reasons";
 }

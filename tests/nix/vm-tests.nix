@@ -8,8 +8,6 @@
   data-mesher,
   nixosModule,
   folder ? ../machines,
-  # The id of a network that a derivation made. Reading it builds that derivation during evaluation.
-  readId ? network: lib.fileContents "${network}/id",
   # Tests, or what they are made of, or why there is none.
   want ? "tests",
 }:
@@ -19,34 +17,34 @@ let
       name: type: type == "directory" && lib.pathExists (folder + "/${name}/nodes.toml")
     ) (builtins.readDir folder)
   );
-  # What docs/testing.md marks as this project's own. A function stands at the beginning of a line or after a space; after a
-  # dot it would be somebody's method, such as a string's.
+  # What docs/testing.md marks as this project's own, and vm-prelude.py has no equal of. A function stands at the beginning of a
+  # line or after a space; after a dot it would be somebody's method, such as a string's.
   driverOnly = [
     ".freeze("
     ".thaw("
-    "answers("
-    "lookups("
-    "random_numbers("
-  ]
-  ++
-    lib.concatMap
-      (function: [
-        " ${function}("
-        "\n${function}("
-      ])
-      [
-        "partition"
-        "heal"
-        "lose"
-        "follow"
-      ];
+    "\nfollow("
+    " follow("
+  ];
+  # A rule of the prelude's firewall goes with the machine's power.
+  cutsLinks = [
+    "\nlose("
+    " lose("
+    "\npartition("
+    " partition("
+  ];
+  switchesOff = [
+    ".crash("
+    ".reboot("
+    ".shutdown("
+  ];
 
   scenario =
     name:
     let
       script = builtins.readFile (folder + "/${name}/script.py");
       document = lib.importTOML (folder + "/${name}/nodes.toml");
-      used = lib.filter (word: lib.hasInfix word script) driverOnly;
+      using = lib.filter (word: lib.hasInfix word script);
+      used = using driverOnly;
       network = document.network or null;
       settingsOn = network.settings_on or [ (lib.head machineNames) ];
       # Of the first machine in the file's order, which the parsed document does not keep.
@@ -62,7 +60,6 @@ let
     {
       inherit
         name
-        script
         document
         network
         settingsOn
@@ -78,12 +75,33 @@ let
           "it writes units where NixOS has its own"
         else if used != [ ] then
           "it uses what only the project's own driver has:${
-            lib.concatMapStrings (word: " ${lib.trim word}…)") used
+            lib.concatMapStrings (word: " ${lib.replaceStrings [ "\n" " " ] [ "" "" ] word}…)") used
           }"
+        else if using cutsLinks != [ ] && using switchesOff != [ ] then
+          "it cuts links of machines that it switches off, whose firewall has forgotten it when they are on again"
         else
           null;
+      # A script, with what it finds in the project's own driver before it.
+      testScript = lib.concatStringsSep "\n" [
+        "machines = [${lib.concatStringsSep ", " (map variable machineNames)}]"
+        "addresses_of = ${
+          builtins.toJSON (
+            lib.mapAttrs (
+              _: machine: map (text: (address text).address) (machine.addresses or [ ])
+            ) document.machines
+          )
+        }"
+        (builtins.readFile ./vm-prelude.py)
+        (lib.replaceStrings [ "from . import report\nfrom .machine import Machine\n" ] [ "" ] (
+          builtins.readFile (folder + "/driver/lookups.py")
+        ))
+        script
+      ];
       files = makeNetwork name (removeAttrs network [ "settings_on" ]);
     };
+
+  # A machine's name in Python.
+  variable = lib.replaceStrings [ "-" ] [ "_" ];
 
   # Networks are made by the real mesherctl. Their secrets lie in the Nix store, where all can read them: for tests only.
   makeNetwork =
@@ -91,6 +109,17 @@ let
     pkgs.runCommand "data-mesher-network-${name}" { } ''
       ${lib.getExe' data-mesher "mesherctl"} network init --out $out ${lib.concatStringsSep " " (lib.concatLists (lib.mapAttrsToList option options))} > said
       sed -n '$s/.* //p' said > $out/id
+    '';
+  # A key that is nobody's, in the place of an id that is not known before the network is made. (Were it read here, evaluating
+  # the flake would build the package, for other systems too.)
+  placeholder = "6kpsY+KcUgq+9VB7Ey7F+ZVHdq6+vnuSQh7qaRRG0iw=";
+  withId =
+    network: settings:
+    pkgs.runCommand "data-mesher.toml" { } ''
+      sed "s|${placeholder}|$(cat ${network}/id)|" ${
+        (pkgs.formats.toml { }).generate "data-mesher.toml" settings
+      } > $out
+      ${lib.getExe' data-mesher "mesherctl"} config check $out
     '';
   option =
     key: value:
@@ -115,7 +144,7 @@ let
       addresses = map address (machine.addresses or [ ]);
       ofFamily = v6: map (each: removeAttrs each [ "v6" ]) (lib.filter (each: each.v6 == v6) addresses);
     in
-    { pkgs, ... }:
+    { config, pkgs, ... }:
     {
       imports = [
         nixosModule
@@ -125,9 +154,10 @@ let
           enable = true;
           package = data-mesher;
           openFirewall = true;
+          configFile = withId scenario.files config.services.data-mesher.finalSettings;
           settings = lib.mkMerge [
             own
-            { network.id = readId scenario.files; }
+            { network.id = placeholder; }
             (lib.mkIf (lib.elem name scenario.settingsOn) {
               network.settings_file = lib.mkDefault "/etc/data-mesher/network.settings";
             })
@@ -162,7 +192,11 @@ let
         assignIP = false;
       };
 
-      # What the scripts use on the machines.
+      # What the scripts use on the machines; also in units that they make with systemd-run, which NixOS gives no PATH.
+      environment.etc."systemd/system.conf.d/scripts.conf".text = ''
+        [Manager]
+        DefaultEnvironment=PATH=/run/current-system/sw/bin
+      '';
       environment.systemPackages = [
         pkgs.nftables
         pkgs.procps
@@ -190,7 +224,7 @@ let
     pkgs.testers.runNixOSTest {
       name = "data-mesher-${scenario.name}";
       nodes = nodes scenario;
-      testScript = scenario.script;
+      inherit (scenario) testScript;
       # Virtual machines boot in half a minute where the driver's containers need half a second.
       globalTimeout = 600 + scenario.document.timeout or 300;
       # The scripts are checked where they are written, against the driver's own types.
@@ -207,6 +241,10 @@ in
 {
   tests = perScenario test usable;
   nodes = perScenario nodes usable;
+  scripts = perScenario (each: {
+    inherit (each) testScript;
+    machines = lib.attrNames each.document.machines;
+  }) usable;
   networks = perScenario (each: each.files) (lib.filter (each: each.network != null) usable);
   reasons = perScenario (each: each.reason) (lib.subtractLists usable all);
 }

@@ -60,7 +60,8 @@ wait_for_addresses(alpha, "mars.sol", MARS)
 
 with subtest("systemd finds nothing wrong with the units, and little exposed"):
     for unit in (SERVICE, SOCKET):
-        said = alpha.succeed(f"systemd-analyze verify --man=yes {unit} 2>&1")
+        # A NixOS machine for tests has no manual pages.
+        said = alpha.succeed(f"systemd-analyze verify --man=$(test -e /etc/NIXOS && echo no || echo yes) {unit} 2>&1")
         assert not said.strip(), said
     # In tenths: 1.1.
     said = alpha.succeed(f"systemd-analyze security --threshold=11 --no-pager {SERVICE}")

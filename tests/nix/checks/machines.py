@@ -1,6 +1,7 @@
 """The VM tests and the project's own driver read the same scenarios: they must make the same of them."""
 
 import ast
+import builtins
 import re
 import subprocess
 import sys
@@ -9,15 +10,68 @@ from .module import ID, MEMBER, check_configuration, evaluate
 from .tools import Failed, Tools, expect, run
 
 
+# What a script finds by name in the NixOS test driver (nixos/lib/test-driver), of what ours has too, and what it can do there
+# with a machine.
+_NAMES = {"start_all", "join_all", "subtest", "retry", "log", "t", "os"}
+_METHODS = {
+    "block", "copy_from_host", "crash", "execute", "fail", "get_unit_info", "get_unit_property", "log", "name", "reboot",
+    "require_unit_state", "shutdown", "sleep", "start", "start_job", "stop_job", "succeed", "systemctl", "unblock",
+    "wait_for_closed_port", "wait_for_file", "wait_for_open_port", "wait_for_shutdown", "wait_for_unit", "wait_until_fails",
+    "wait_until_succeeds",
+}
+
+
+def scripts(tools: Tools) -> None:
+    """Every scenario is a VM test, or is left out for a reason. The script of one that is compiles, and uses nothing that the
+    NixOS test driver and what is put before the script have not."""
+    made = _scenarios(tools, f"import {tools.repository}/tests/nix/stubs/little-lib.nix")
+    if tools.lib:
+        expect("the VM tests by the little lib", made, _scenarios(tools, f"import {tools.lib}"))
+    folders = sorted(file.parent.name for file in (tools.repository / "tests/machines").glob("*/nodes.toml"))
+    expect("scenarios", sorted([*made["scripts"], *made["reasons"]]), [f"vm-{folder}" for folder in folders])
+    if not {"vm-three_planets", "vm-socket_activation", "vm-units"} <= set(made["scripts"]):
+        raise Failed(f"the main scenarios are left out: {made['reasons']}")
+    for name, test in made["scripts"].items():
+        try:
+            tree = ast.parse(test["testScript"], name)
+        except SyntaxError as error:
+            raise Failed(f"{name}: {error}") from error
+        _known_names(name, tree, {machine.replace("-", "_") for machine in test["machines"]})
+    print(f"        VM tests: {', '.join(sorted(made['scripts']))}", flush=True)
+    for name, reason in sorted(made["reasons"].items()):
+        print(f"        {name}, not: {reason}", flush=True)
+
+
+def _scenarios(tools: Tools, lib: str) -> dict:
+    wanted = " ".join(
+        f"{want} = import {tools.repository}/tests/nix/vm-tests.nix {{ lib = {lib}; want = \"{want}\"; "
+        "pkgs = { }; data-mesher = { }; nixosModule = { }; };" for want in ("scripts", "reasons")
+    )
+    return tools.evaluate(f"{{ {wanted} }}")
+
+
+def _known_names(where: str, tree: ast.Module, machines: set[str]) -> None:
+    bound = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    bound |= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    bound |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+    bound |= {node.name for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler) and node.name}
+    bound |= {(alias.asname or alias.name).split(".")[0] for node in ast.walk(tree)
+              if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names}
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    expect(f"{where}: names that a VM test does not have", used - bound - set(dir(builtins)) - _NAMES - machines, set())
+    # Machines are called by their own names, or one after the other.
+    called = machines | {"machine", "here", "there"}
+    methods = {node.attr for node in ast.walk(tree)
+               if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in called}
+    expect(f"{where}: what a machine of a VM test cannot do", methods - _METHODS, set())
+
+
 def same(tools: Tools) -> None:
-    """Every scenario is a VM test or is left out for a reason, and the machines are what the driver makes of them."""
+    """The machines of the VM tests are what the driver makes of the scenarios."""
     sys.path.insert(0, str(tools.repository / "tests/machines"))
     from driver import nodes, product
-    made = tools.evaluate(f'import {tools.repository}/tests/nix/vm-nodes.nix {{ libPath = {tools.lib}; id = "{ID}"; }}')
+    made = tools.evaluate(f'import {tools.repository}/tests/nix/vm-nodes.nix {{ libPath = {tools.lib}; }}')
     folders = sorted(file.parent for file in (tools.repository / "tests/machines").glob("*/nodes.toml"))
-    expect("scenarios", sorted([*made["nodes"], *made["reasons"]]), [f"vm-{folder.name}" for folder in folders])
-    if not {"vm-three_planets", "vm-socket_activation"} <= set(made["nodes"]):
-        raise Failed(f"the main scenarios are left out: {made['reasons']}")
     for folder in folders:
         if f"vm-{folder.name}" not in made["nodes"]:
             continue
@@ -44,7 +98,7 @@ def _same_machine(tools: Tools, where: str, scenario: object, node: object, foun
     settings = nodes.merge({"host": {"label": node.name}, "cluster": {"port": 7946}, "network": secret}, settings)
     expect(f"{where}: settings", {key: value for key, value in found["settings"].items() if value != {}}, settings)
     expect(f"{where}: started at boot", found["wanted"], ["multi-user.target"] if node.enabled else [])
-    files = {"data-mesher/config.toml": "0644", "data-mesher/network.secret": "0600"}
+    files = {"systemd/system.conf.d/scripts.conf": "symlink", "data-mesher/config.toml": "0644", "data-mesher/network.secret": "0600"}
     expect(f"{where}: files", found["etc"], files | ({"data-mesher/network.settings": "0644"} if brings else {}))
     file = tools.scratch / "vm.toml"
     file.write_text(product.to_toml(found["settings"]))
@@ -53,7 +107,7 @@ def _same_machine(tools: Tools, where: str, scenario: object, node: object, foun
 
 def networks(tools: Tools) -> None:
     """The script that makes a scenario's network, carried out: the id it leaves is the network's."""
-    made = tools.evaluate(f'import {tools.repository}/tests/nix/vm-nodes.nix {{ libPath = {tools.lib}; id = "{ID}"; }}')
+    made = tools.evaluate(f'import {tools.repository}/tests/nix/vm-nodes.nix {{ libPath = {tools.lib}; }}')
     for name, script in made["networks"].items():
         out = tools.scratch / "networks" / tools.repository.name / name
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -88,4 +142,9 @@ def _files(units: dict[str, str]) -> dict[str, str]:
     return files
 
 
-CHECKS = [("machines: drop-ins", True, drop_ins), ("machines: same", True, same), ("machines: networks", True, networks)]
+CHECKS = [
+    ("machines: scripts", False, scripts),
+    ("machines: drop-ins", True, drop_ins),
+    ("machines: same", True, same),
+    ("machines: networks", True, networks),
+]

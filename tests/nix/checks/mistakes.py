@@ -86,7 +86,7 @@ MISTAKES = [
     Mistake("a module that may unwind", f"{M}/package.nix", "--profile nss", "--profile release", "package: manifest",
             "the module's profile"),
     Mistake("a source without an included file", f"{M}/package.nix", "        ../docs\n", "", "package: source",
-            ", included by "),
+            "couldn't read"),
     Mistake("a unit that is not there", f"{M}/package.nix", "units/data-mesher.socket", "units/data-mesher.sockets", "package: installation",
             "units/data-mesher.sockets"),
     Mistake("something else beside the module", f"{M}/package.nix", "-t $out/lib/systemd/catalog", "-t $lib/lib/systemd/catalog",
@@ -94,12 +94,20 @@ MISTAKES = [
             "the output lib"),
     Mistake("a follower that starts what was stopped", f"{M}/units.nix", "try-restart data-mesher.socket", "restart data-mesher.socket",
             "machines: drop-ins", "before: expected"),
+    Mistake("a word of the project's own driver that a VM test has not", "tests/nix/vm-prelude.py", "def heal(", "def mend(",
+            "machines: scripts", "{'heal'}"),
+    Mistake("a machine asked for what a VM cannot do", "tests/nix/vm-tests.nix", '    ".freeze("\n    ".thaw("\n', "", "machines: scripts",
+            "what a machine of a VM test cannot do"),
     Mistake("another prefix length than the driver's", "tests/nix/vm-tests.nix", "then 64 else 24", "then 48 else 24", "machines: same",
             "addresses: expected"),
     Mistake("nodes in /etc/hosts", "tests/nix/vm-tests.nix", "assignIP = false", "assignIP = true", "machines: same",
             "written into /etc/hosts"),
     Mistake("an option of mesherctl misread", "tests/nix/vm-tests.nix", '"--" + ', '"-" + ', "machines: networks",
             "unexpected argument"),
+    Mistake("a library in the package's other output, seen by Nix", f"{M}/package.nix", "-t $out/lib/systemd/catalog",
+            "-t $lib/lib/systemd/catalog", "build: flake", "the output lib"),
+    Mistake("a mistake that the page does not show", "docs/nixos.md", "| a missing semicolon |", "| a semicolon |", "reference: mistakes",
+            "does not show the planted mistakes"),
     Mistake("an option described anew in one place", f"{M}/nss.nix", "wins over the same name", "beats the same name", "reference: options",
             "is not that of these options"),
     Mistake("a key that the daemon does not have", f"{M}/settings.nix", "    short_names = optional", "    short_name = optional",
@@ -118,16 +126,25 @@ MISTAKES = [
 ]
 
 # What the checks read of a tree; the rest of a copy are links.
-_COPIED = ["flake.nix", M, "tests/nix", "tests/machines"]
+_COPIED = ["flake.nix", M, "tests/nix", "tests/machines", "docs"]
 
 
 def checks(known: dict[str, tuple[bool, Callable]]) -> list[tuple[str, bool, Callable]]:
     """A check for every mistake, and one that every check has a mistake."""
     made: list[tuple[str, bool, Callable]] = [("planted: a mistake for every check", False, lambda _tools: _complete(known))]
     for mistake in MISTAKES:
+        if mistake.found_by not in known:
+            # One of the checks that have to be asked for.
+            continue
         needs_lib, check = known[mistake.found_by]
         made.append((f"planted: {mistake.what}, found by {mistake.found_by!r}", needs_lib, _planted(mistake, check)))
     return made
+
+
+def table() -> str:
+    """What is planted and which check finds it, for docs/nixos.md."""
+    rows = [f"| {mistake.what} | `{mistake.file}` | {mistake.found_by} |" for mistake in MISTAKES if mistake.found_by[:6] != "build:"]
+    return "\n".join(["| planted | in | found by |", "|---|---|---|", *rows])
 
 
 def _complete(known: dict[str, tuple[bool, Callable]]) -> None:
@@ -156,7 +173,7 @@ def _copy(tools: Tools, mistake: Mistake) -> Path:
     root = tools.scratch / "planted"
     root.mkdir()
     for entry in tools.repository.iterdir():
-        if entry.name not in ("flake.nix", M, "tests", ".git", "target"):
+        if entry.name not in ("flake.nix", M, "docs", "tests", ".git", "target"):
             (root / entry.name).symlink_to(entry)
     (root / "tests").mkdir()
     for entry in (tools.repository / "tests").iterdir():

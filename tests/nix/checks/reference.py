@@ -1,10 +1,13 @@
-"""docs/nixos-options.md is made from the options; docs/nixos.md shows the examples."""
+"""docs/nixos-options.md is made from the options; docs/nixos.md shows the examples and the planted mistakes."""
 
 import re
 
+from . import mistakes
 from .tools import Failed, Tools, expect
 
 PAGE = "docs/nixos-options.md"
+GUIDE = "docs/nixos.md"
+_TABLE = re.compile(r"^\| planted \|.*\n(?:\|.*\n)*", re.MULTILINE)
 
 
 def _options(tools: Tools) -> list[dict]:
@@ -30,7 +33,13 @@ def _escape(text: str) -> str:
 
 
 def write(tools: Tools) -> None:
-    (tools.repository / PAGE).write_text(_page(_options(tools)))
+    """Writes what the pages have from the sources."""
+    guide = tools.repository / GUIDE
+    guide.write_text(_TABLE.sub(lambda _: mistakes.table() + "\n", guide.read_text()))
+    if tools.lib is None:
+        print(f"{PAGE} stays as it is: it needs nixpkgs' lib, in NIXPKGS_LIB")
+    else:
+        (tools.repository / PAGE).write_text(_page(_options(tools)))
 
 
 def options(tools: Tools) -> None:
@@ -51,7 +60,15 @@ def examples(tools: Tools) -> None:
             raise Failed(f"docs/nixos.md does not show {file.relative_to(tools.repository)} as it is")
 
 
+def planted(tools: Tools) -> None:
+    """docs/nixos.md shows which mistakes are planted, and what finds them."""
+    found = _TABLE.search((tools.repository / GUIDE).read_text())
+    if found is None or found.group().strip() != mistakes.table():
+        raise Failed(f"{GUIDE} does not show the planted mistakes as they are: python3 -m checks --write, with tests/nix in PYTHONPATH")
+
+
 CHECKS = [
+    ("reference: mistakes", False, planted),
     ("reference: examples", False, examples),
     ("reference: options", True, options),
 ]

@@ -72,6 +72,16 @@ class Tools:
             raise Failed(f"{path} is not there: run `cargo xtask dist` first")
         return str(path)
 
+    def nix_environment(self, place: Path) -> dict[str, str]:
+        """What has Nix work in a store of its own below `place`, whose paths are those of this machine: no daemon, no network,
+        no sandbox, so that this machine's tools can build."""
+        settings = "experimental-features = nix-command flakes\nbuild-users-group =\nsandbox = false\nsubstituters ="
+        return {
+            **{key: value for key, value in os.environ.items() if not key.startswith("NIX_")},
+            "HOME": str(self.scratch), "NIX_CONFIG": settings, "NIX_STORE_DIR": f"{place}/store",
+            **{f"NIX_{name.upper()}_DIR": f"{place}/{name}" for name in ("state", "log", "conf")},
+        }
+
     def call(self, command: list[str]) -> subprocess.CompletedProcess:
         """A command that may fail."""
         return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)

@@ -1,13 +1,57 @@
-# As much of nixpkgs' lib as settings.nix and package.nix call, for the checks that run where there is no nixpkgs. A type is
-# its deep check, and a submodule keeps its options to be looked into. With NIXPKGS_LIB the checks hold this to the real one.
+# As much of nixpkgs' lib as settings.nix, package.nix and vm-tests.nix call for the checks that run where there is no nixpkgs. A
+# type is its deep check, and a submodule keeps its options to be looked into. With NIXPKGS_LIB the checks hold this to the
+# real one.
 let
-  any = _: true;
   type = check: { inherit check; };
+  # A text as the regular expression that it alone matches.
+  escaped =
+    let
+      special = [
+        "\\"
+        "["
+        "("
+        ")"
+        "{"
+        "*"
+        "+"
+        "?"
+        "|"
+        "^"
+        "$"
+        "."
+      ];
+    in
+    builtins.replaceStrings special (map (character: "\\" + character) special);
   under =
     folder: path:
     folder == path || builtins.substring 0 (builtins.stringLength folder + 1) path == folder + "/";
 in
 rec {
+  inherit (builtins)
+    any
+    attrNames
+    attrValues
+    concatStringsSep
+    filter
+    head
+    length
+    listToAttrs
+    mapAttrs
+    pathExists
+    replaceStrings
+    sort
+    stringLength
+    ;
+  concatMapStrings = make: list: concatStringsSep "" (map make list);
+  filterAttrs = keep: set: removeAttrs set (filter (name: !keep name set.${name}) (attrNames set));
+  hasInfix = part: text: length (splitString part text) > 1;
+  last = list: builtins.elemAt list (length list - 1);
+  nameValuePair = name: value: { inherit name value; };
+  splitString = mark: text: filter builtins.isString (builtins.split (escaped mark) text);
+  subtractLists = taken: filter (each: !builtins.elem each taken);
+  toInt = builtins.fromJSON;
+  toList = value: if builtins.isList value then value else [ value ];
+
   importTOML = file: builtins.fromTOML (builtins.readFile file);
   literalExpression = text: { inherit text; };
   mkOption = arguments: arguments;
@@ -15,7 +59,7 @@ rec {
 
   types = rec {
     addCheck = base: check: type (value: base.check value && check value);
-    anything = type any;
+    anything = type (_: true);
     bool = type builtins.isBool;
     enum = values: type (value: builtins.elem value values);
     externalPath = path;
