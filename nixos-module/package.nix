@@ -41,6 +41,8 @@ rustPlatform.buildRustPackage {
   cargoBuildFlags = [
     "--package=mesherd"
     "--package=mesherctl"
+    # Writes the manual pages, below.
+    "--package=mesher_manual"
   ];
   # The module has a profile of its own: it must not unwind.
   postBuild = ''
@@ -62,11 +64,14 @@ rustPlatform.buildRustPackage {
     install -D -m 0444 -t $out/lib/systemd/catalog units/data-mesher.catalog
   ''
   + lib.optionalString (stdenv.buildPlatform.canExecute stdenv.hostPlatform) ''
+    $out/bin/mesher_manual manual "$(date --utc --date="@$SOURCE_DATE_EPOCH" +%F)"
+    installManPage manual/man*/*
     installShellCompletion --cmd mesherctl \
       --bash <($out/bin/mesherctl completions bash) \
       --fish <($out/bin/mesherctl completions fish) \
       --zsh <($out/bin/mesherctl completions zsh)
-  '';
+  ''
+  + "rm $out/bin/mesher_manual\n";
 
   meta = {
     inherit (manifest.workspace.package) description;

@@ -162,9 +162,9 @@ let
 
   exportTo =
     example: what:
-    optional types.path {
+    optional types.externalPath {
       inherit example;
-      description = "${what} Below `/run/data-mesher` the service may write; elsewhere it needs `ReadWritePaths=`.";
+      description = "${what} Elsewhere than below `/run/data-mesher`, the folder must be there when the service starts, and the user `data-mesher` must be able to write to it.";
     };
   exports = {
     json_lines = exportTo "/run/data-mesher/exports/names.json" "A file with one JSON object a name, kept up to date for programs that do not use NSS.";

@@ -7,7 +7,12 @@
 }:
 let
   cfg = config.services.data-mesher;
-  inherit (cfg.settings) cluster host network;
+  inherit (cfg.settings)
+    cluster
+    exports
+    host
+    network
+    ;
 
   rendered = (pkgs.formats.toml { }).generate "data-mesher.toml" cfg.finalSettings;
   canCheck = pkgs.stdenv.buildPlatform.canExecute pkgs.stdenv.hostPlatform;
@@ -28,6 +33,13 @@ let
     host.label
     cluster.gossip_interval
   ];
+
+  # Where exports go that the unit's own sandbox does not let through. One that is not there (-) must not keep names away.
+  exportFolders = lib.unique (
+    map (file: "-${dirOf file}") (
+      lib.filter (file: file != null && !lib.hasPrefix "/run/data-mesher/" file) (lib.attrValues exports)
+    )
+  );
 
   datagramAddress =
     if cluster.bind == null then
@@ -85,10 +97,13 @@ in
       # The daemon takes a new configuration without a restart, but for what does need one.
       reloadTriggers = lib.mkIf (!cfg.initNetwork.enable) [ cfg.configFile ];
       restartTriggers = [ needsRestart ];
-      serviceConfig.LoadCredential = [
-        "network.secret:${cfg.secretFile}"
-      ]
-      ++ lib.optional (cfg.certificateFile != null) "host.cert:${cfg.certificateFile}";
+      serviceConfig = {
+        LoadCredential = [
+          "network.secret:${cfg.secretFile}"
+        ]
+        ++ lib.optional (cfg.certificateFile != null) "host.cert:${cfg.certificateFile}";
+        ReadWritePaths = lib.mkIf (exportFolders != [ ]) exportFolders;
+      };
     };
 
     systemd.sockets.data-mesher = lib.mkIf listensElsewhere {

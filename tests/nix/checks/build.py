@@ -100,6 +100,8 @@ def _programs(tools: Tools, flake: Flake, out: Path) -> None:
             expect(f"{program} of {unit.name} is in the package", Path(program).parent == out / "bin" and Path(program).is_file(), True)
     expect("catalogue", (out / "lib/systemd/catalog/data-mesher.catalog").read_text(),
            (tools.repository / "units/data-mesher.catalog").read_text())
+    pages = sorted(file.name for file in (out / "share/man").rglob("*.*"))
+    expect("manual pages", pages, ["data-mesher-config.5", "mesherctl.1", "mesherd.8", "nss-mesher.8"])
     completions = [file.relative_to(out).parts[1] for file in (out / "share").rglob("*mesherctl*") if "man" not in file.parts]
     expect("completions", sorted(completions), ["bash-completion", "fish", "zsh"])
 

@@ -58,6 +58,8 @@ MISTAKES = [
             "-secret\"; is taken"),
     Mistake("a reload that looks for the secret elsewhere", f"{M}/units.nix", "lib.mkForce cfg.secretFile", 'lib.mkForce "/etc/secret"',
             "module: secrets", "where a reload finds the secret"),
+    Mistake("an export that the sandbox forbids", f"{M}/units.nix", "&& !lib.hasPrefix", "&& lib.hasPrefix", "module: exports",
+            "exports in the runtime directory"),
     Mistake("a drop-in that keeps the old port", f"{M}/units.nix", '        ""\n', "", "module: port",
             "streams: expected"),
     Mistake("a socket that sockets.target pins", f"{M}/units.nix", "      listenDatagrams =",

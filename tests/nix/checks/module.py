@@ -71,6 +71,18 @@ def secrets(tools: Tools) -> None:
     _one(evaluate(tools, MEMBER, 'services.data-mesher.settings.network.secret_file = "/x";')["failed"], "secretFile instead")
 
 
+def exports(tools: Tools) -> None:
+    """The service may write where exports are wanted, and nowhere else."""
+    def folders(extra: str) -> list[str]:
+        return _values(evaluate(tools, MEMBER, f"services.data-mesher.settings.exports = {{ {extra} }};")["units"]["data-mesher.service"], "ReadWritePaths")
+
+    expect("no exports", folders(""), [])
+    expect("exports in the runtime directory", folders('hosts = "/run/data-mesher/exports/hosts";'), [])
+    found = folders('hosts = "/run/data-mesher/x"; zone = "/var/lib/dns/sol.zone"; metrics = "/var/lib/node/mesher.prom"; json_lines = "/var/lib/dns/sol.json";')
+    expect("exports elsewhere", sorted(found), ["-/var/lib/dns", "-/var/lib/node"])
+    _refused(tools, 'services.data-mesher.settings.exports.zone = "/nix/store/00000000000000000000000000000000-zone/x";', "exports.zone", "not of type")
+
+
 def port(tools: Tools) -> None:
     machine = evaluate(tools, MEMBER)
     expect("a drop-in for the usual port", "data-mesher.socket" in machine["units"], False)
@@ -122,6 +134,8 @@ def switching(tools: Tools) -> None:
     # The files in init-network's directory are read at the start only.
     first = examples(tools)["first-machine"]
     expect("first machine: reload", _values(first["units"][service], "X-Reload-Triggers"), [])
+    expect("first machine: its secret", _values(first["units"][service], "LoadCredential"),
+           ["network.secret:/var/lib/data-mesher-network/network.secret"])
     expect("first machine: who needs its network", first["wanted"]["data-mesher-network.service"]["requiredBy"], [service])
 
 
@@ -272,6 +286,7 @@ CHECKS = [
     ("module: examples", True, sound),
     ("module: lookups", True, lookups),
     ("module: secrets", True, secrets),
+    ("module: exports", True, exports),
     ("module: port", True, port),
     ("module: switching", True, switching),
     ("module: types", True, types),

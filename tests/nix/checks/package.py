@@ -17,6 +17,7 @@ substituteInPlace() {
     [ "$2" = --replace-fail ] && grep -qF -- "$3" "$1" || { echo "substituteInPlace: nothing to replace in $1" >&2; exit 1; }
     python3 -c 'import sys; f, a, b = sys.argv[1:]; t = open(f).read(); open(f, "w").write(t.replace(a, b))' "$1" "$3" "$4"
 }
+installManPage() { for page; do command install -D -m 0644 -t "$out/share/man/man${page##*.}" "$page"; done; }
 installShellCompletion() { shift 2; while [ $# -gt 0 ]; do cat "$2" > "$out/${1#--}"; shift 2; done; }
 # Files of an installation are read-only, but the fixup above rewrites one.
 install() { command install "${@/0444/0644}"; }
@@ -103,9 +104,17 @@ def installation(tools: Tools) -> None:
     shutil.copy(modules[0], built / "libnss_mesher.so")
     for program in ("mesherd", "mesherctl"):
         shutil.copy(tools.program(program), out / "bin")
+    # Writes as many pages as the release files have; what it is called with is looked at below.
+    manual = out / "bin/mesher_manual"
+    manual.write_text(f'#!/bin/sh\necho "$2" > {place}/day; cp -r {tools.dist}/usr/share/man "$1"\n')
+    manual.chmod(0o755)
     shutil.copytree(tools.repository / "units", build / "units")
     script = _PRELUDE + _arguments(tools)["postInstall"]
-    run(["bash", "-c", script], cwd=build, env={"PATH": "/usr/bin:/bin", "out": str(out), "lib": str(lib)})
+    run(["bash", "-c", script], cwd=build, env={"PATH": "/usr/bin:/bin", "out": str(out), "lib": str(lib), "SOURCE_DATE_EPOCH": "315532800"})
+    expect("programs", sorted(file.name for file in (out / "bin").iterdir()), ["mesherctl", "mesherd"])
+    expect("the day on the manual pages", (place / "day").read_text(), "1980-01-01\n")
+    pages = sorted(str(file.relative_to(tools.dist / "usr")) for file in (tools.dist / "usr/share/man").rglob("*.*"))
+    expect("manual pages", sorted(str(file.relative_to(out)) for file in (out / "share/man").rglob("*.*")), pages)
     expect("the output lib", [str(file.relative_to(lib)) for file in lib.rglob("*") if file.is_file()], ["lib/libnss_mesher.so.2"])
     units = out / "lib/systemd/system"
     expect("units", sorted(file.name for file in units.iterdir()), ["data-mesher.service", "data-mesher.socket"])

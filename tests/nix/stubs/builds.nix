@@ -73,7 +73,7 @@ let
           )
           ''
             ${functions}
-            export HOME=$PWD
+            export HOME=$PWD SOURCE_DATE_EPOCH=315532800
             cp -r "$src" source
             chmod -R u+w source
             cd source

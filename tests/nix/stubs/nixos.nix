@@ -73,7 +73,9 @@ in
               text = ofType (types.nullOr types.lines) null;
               user = ofType types.str "root";
             };
-            config.source = lib.mkIf (config.text != null) (pkgs.writeText name config.text);
+            config.source = lib.mkIf (config.text != null) (
+              pkgs.writeText "etc-${lib.replaceStrings [ "/" ] [ "-" ] name}" config.text
+            );
           }
         )
       );
