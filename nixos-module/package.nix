@@ -64,8 +64,8 @@ rustPlatform.buildRustPackage {
     install -D -m 0444 -t $out/lib/systemd/catalog units/data-mesher.catalog
   ''
   + lib.optionalString (stdenv.buildPlatform.canExecute stdenv.hostPlatform) ''
-    $out/bin/mesher_manual manual "$(date --utc --date="@$SOURCE_DATE_EPOCH" +%F)"
-    installManPage manual/man*/*
+    $out/bin/mesher_manual pages "$(date --utc --date="@$SOURCE_DATE_EPOCH" +%F)"
+    installManPage pages/man*/*
     installShellCompletion --cmd mesherctl \
       --bash <($out/bin/mesherctl completions bash) \
       --fish <($out/bin/mesherctl completions fish) \

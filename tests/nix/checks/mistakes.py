@@ -91,6 +91,8 @@ MISTAKES = [
             "couldn't read"),
     Mistake("a unit that is not there", f"{M}/package.nix", "units/data-mesher.socket", "units/data-mesher.sockets", "package: installation",
             "units/data-mesher.sockets"),
+    Mistake("a program of the build among the package's", f"{M}/package.nix", '\n  + "rm $out/bin/mesher_manual\\n";', ";", "package: installation",
+            "programs: expected"),
     Mistake("something else beside the module", f"{M}/package.nix", "-t $out/lib/systemd/catalog", "-t $lib/lib/systemd/catalog",
             "package: installation",
             "the output lib"),
