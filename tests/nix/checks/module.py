@@ -36,6 +36,16 @@ def sound(tools: Tools) -> None:
     for name, machine in found.items():
         expect(f"{name}: failed assertions", machine["failed"], [])
         expect(f"{name}: warnings", machine["warnings"], [])
+    member = found["member"]
+    expect("packages with units", member["packages"], [member["package"]])
+    expect("packages with programs", member["programs"], [member["package"]])
+    expect("users", sorted(member["users"]), ["data-mesher"])
+    expect("the user's group", (member["users"]["data-mesher"]["group"], member["groups"]), ("data-mesher", ["data-mesher"]))
+    expect("a system user", member["users"]["data-mesher"]["isSystemUser"], True)
+    expect("files in /etc", [*member["etc"], *found["first-machine"]["etc"]], ["data-mesher/config.toml"] * 2)
+    expect("the first machine's configuration", found["first-machine"]["etc"]["data-mesher/config.toml"], "/run/data-mesher-network/config.toml")
+    expect("what the boot starts", {name: wanted["wantedBy"] for name, wanted in found["first-machine"]["wanted"].items()},
+           {"data-mesher-network.service": [], "data-mesher-port.service": ["multi-user.target"], "data-mesher.service": ["multi-user.target"]})
     expect("without enable", evaluate(tools)["units"], {})
 
 
@@ -178,6 +188,11 @@ def network(tools: Tools) -> None:
     _one(evaluate(tools, MEMBER, 'services.data-mesher.initNetwork = { enable = true; domain = "sol"; };')["failed"],
          "set one or the other")
     machine = evaluate(tools, str(tools.repository / "nixos-module/examples/first-machine.nix"))
+    service = re.sub(r"/nix/store/\w+-", "", machine["units"]["data-mesher-network.service"].split("[Service]\n")[1])
+    expect("the unit that makes a network", sorted(service.split()), sorted([
+        "ExecStart=data-mesher-make-network", "RemainAfterExit=true", "RuntimeDirectory=data-mesher-network", "RuntimeDirectoryMode=0755",
+        "RuntimeDirectoryPreserve=true", "Type=oneshot", "UMask=0077", "X-StopIfChanged=false",
+    ]))
     place = tools.scratch / "first-machine"
     (place / "run").mkdir(parents=True, exist_ok=True)
     (place / "checked.toml").write_text(_toml(tools, machine["settings"]))
