@@ -18,7 +18,8 @@ let
     name: tool: command:
     pkgs.runCommand "data-mesher-${name}" { nativeBuildInputs = [ tool ]; } ''
       cd ${../..}
-      ${command} flake.nix nixos-module tests/nix
+      # Files, not folders: nixfmt is about to take no folders any more.
+      find flake.nix nixos-module tests/nix -name '*.nix' -exec ${command} {} +
       touch $out
     '';
 in

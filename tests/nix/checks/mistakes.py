@@ -78,6 +78,8 @@ MISTAKES = [
             "hostnames: expected ['earth']"),
     Mistake("a misspelt argument in a script", f"{M}/init-network.nix", "network show --dir", "network show --directory", "module: network",
             "unexpected argument '--directory'"),
+    Mistake("a unit that does what it did at every start", f"{M}/init-network.nix", "RemainAfterExit = true", "RemainAfterExit = false",
+            "module: network", "the unit that makes a network"),
     Mistake("a configuration that nobody checks", f"{M}/units.nix", "config check", "config print", "module: configuration",
             "checked at build time"),
     Mistake("an unknown directive", f"{M}/units.nix", "RemainAfterExit", "RemainAfterExist", "module: units",
