@@ -173,7 +173,7 @@ fn another_user_that_locks_the_table_keeps_no_daemon_from_starting() {
     alpha.wait_for("earth.sol", Some(alpha.address), SOON);
     // Whoever may read a file may lock it: this one waits for the daemon to let go, and keeps the lock.
     let mut holder = Holder(
-        attacker(&alpha.dir, "exec 9< run/hosts.table; flock -x 9 && exec sleep 600").spawn().unwrap(),
+        attacker(&alpha.dir, "{ flock -x 9; flock -x 8; exec sleep 600; } 9< run/hosts.table 8< run/hosts.table.lock || { flock -x 9; exec sleep 600; } 9< run/hosts.table").spawn().unwrap(),
     );
     std::thread::sleep(Duration::from_millis(300));
     alpha.kill();

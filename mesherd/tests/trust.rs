@@ -141,6 +141,52 @@ fn in_a_certified_network_a_claim_counts_by_its_certificate_and_falls_with_a_rev
     assert_eq!(alpha.status().network.revision, Some(2));
 }
 
+#[test]
+fn of_two_settings_of_one_revision_every_node_keeps_the_same() {
+    let cluster = Cluster::new(18_441, 30_000);
+    let mut alpha = cluster.daemon("alpha", 1, &["earth"], &[1, 2]);
+    let mut beta = cluster.daemon("beta", 2, &["mars"], &[1]);
+    let mut gamma = cluster.daemon("gamma", 3, &[], &[1, 2]);
+    for daemon in [&mut alpha, &mut beta, &mut gamma] {
+        started(daemon);
+    }
+    gamma.wait_for("mars.sol", Some(beta.address), SOON);
+    // The administrator signed revision 2 twice, and the two reach the network at two of its ends at once.
+    let settings = cluster.dir.path().join("network.settings");
+    cluster.write_settings_with(2, |settings| settings.claim_ttl_ms = 40_000);
+    std::fs::copy(&settings, beta.dir.join("network.settings")).unwrap();
+    cluster.write_settings_with(2, |settings| settings.claim_ttl_ms = 50_000);
+    let config = beta.dir.join("config.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let brought = format!("settings_file = {:?}\n[host]\n", beta.dir.join("network.settings"));
+    std::fs::write(&config, text.replace("[host]\n", &brought)).unwrap();
+    alpha.reload();
+    beta.reload();
+    let begin = std::time::Instant::now();
+    let ttl = |daemon: &Daemon| (daemon.status().network.revision, daemon.status().network.claim_ttl_ms);
+    loop {
+        let seen = [&alpha, &beta, &gamma].map(ttl);
+        if seen[0].0 == Some(2) && seen.iter().all(|one| *one == seen[0]) {
+            break;
+        }
+        assert!(begin.elapsed() < Duration::from_secs(60), "{seen:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // Whose did not win says so when it looks again, and the names are as they were.
+    alpha.reload();
+    beta.reload();
+    let told = |daemon: &Daemon| daemon.log().contains("other settings of the same revision 2");
+    assert!(told(&alpha) != told(&beta), "{}{}", alpha.log(), beta.log());
+    gamma.wait_for("mars.sol", Some(beta.address), Duration::ZERO);
+    gamma.wait_for("earth.sol", Some(alpha.address), Duration::ZERO);
+    // The next revision ends it.
+    cluster.write_settings_with(3, |settings| settings.claim_ttl_ms = 45_000);
+    alpha.reload();
+    for daemon in [&alpha, &beta, &gamma] {
+        daemon.wait_status("revision 3", SOON, |status| status.network.claim_ttl_ms == Some(45_000));
+    }
+}
+
 /// Gives a daemon a secret file of its own.
 fn own_secrets(cluster: &Cluster, daemon: &Daemon) {
     let (shared, own) = (cluster.dir.path().join("network.secret"), daemon.dir.join("network.secret"));

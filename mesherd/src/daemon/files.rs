@@ -84,7 +84,7 @@ fn parse_secrets(file: &Path, text: &SecretText) -> Result<Secrets, Failure> {
 }
 
 fn to_seal_with(file: &Path, secrets: &[SecretBytes]) -> Result<Secrets, Failure> {
-    Secrets::new(secrets.iter().map(|secret| *secret.expose()))
+    Secrets::new(secrets.iter().map(SecretBytes::expose))
         .ok_or_else(|| Failure::Config(format!("{}: it holds no secret", file.display())))
 }
 

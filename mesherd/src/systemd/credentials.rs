@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use mesher_config::secret::{Check, SecretBytes, SecretError, read_secrets};
+use zeroize::Zeroizing;
 
 /// The content of a credential that stands for none: the unit sets it, because `LoadCredential=` without a file and
 /// without a fallback keeps the service from starting at all.
@@ -25,7 +26,7 @@ pub fn directory() -> Option<PathBuf> {
 /// When the file is there and cannot be read.
 pub fn find(directory: Option<&Path>, name: &str) -> io::Result<Option<PathBuf>> {
     let Some(path) = directory.map(|directory| directory.join(name)) else { return Ok(None) };
-    match std::fs::read(&path) {
+    match std::fs::read(&path).map(Zeroizing::new) {
         Ok(content) if content.trim_ascii() == NO_CREDENTIAL.as_bytes() => Ok(None),
         Ok(_) => Ok(Some(path)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -36,6 +36,8 @@ pub struct Daemon {
     pub env: Vec<(OsString, OsString)>,
     /// Runs as this user and group, which takes root.
     pub user: Option<u32>,
+    /// Runs with no limit on core dumps.
+    pub unlimited_core: bool,
 }
 
 impl Cluster {
@@ -99,7 +101,15 @@ impl Cluster {
             quoted(bootstrap.iter().map(|n| format!("127.0.0.{n}:{}", self.port)).collect()),
         );
         std::fs::write(dir.join("config.toml"), config).unwrap();
-        Daemon { name: name.to_owned(), dir, address, child: None, env: Vec::new(), user: None }
+        Daemon {
+            name: name.to_owned(),
+            dir,
+            address,
+            child: None,
+            env: Vec::new(),
+            user: None,
+            unlimited_core: false,
+        }
     }
 }
 
@@ -118,6 +128,10 @@ impl Daemon {
         let mut command = Command::new(program);
         if let Some(id) = self.user {
             command.uid(id).gid(id);
+        }
+        if self.unlimited_core {
+            // SAFETY: between fork and exec only setrlimit is called, a system call on data that is ready.
+            unsafe { command.current_dir(&self.dir).pre_exec(unlimit_core) };
         }
         let child = command
             .arg("--config")
@@ -265,6 +279,14 @@ pub fn lookup(table: &Path, name: &str) -> Vec<IpAddr> {
     let Some(entry) = table.find(name).ok().flatten().filter(|_| alive) else { return Vec::new() };
     let v6 = entry.v6.iter().map(|v6| IpAddr::V6(v6.address));
     entry.v4.into_iter().map(IpAddr::V4).chain(v6).collect()
+}
+
+/// What a process may dump when it crashes has no limit from now on.
+pub fn unlimit_core() -> std::io::Result<()> {
+    let limit = nix::libc::rlimit { rlim_cur: nix::libc::RLIM_INFINITY, rlim_max: nix::libc::RLIM_INFINITY };
+    // SAFETY: a plain system call on data that lives until it returns.
+    let set = unsafe { nix::libc::setrlimit(nix::libc::RLIMIT_CORE, &raw const limit) };
+    if set == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 
 fn signal(child: &Child, signal: i32) {

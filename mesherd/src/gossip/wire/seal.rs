@@ -5,6 +5,8 @@
 //! a datagram of another protocol version or another network does not open even under the same secret. Nonces are
 //! random: at 192 bits they never repeat in practice, whatever clones or restarts share the secret.
 
+use std::borrow::Borrow;
+
 use chacha20poly1305::aead::{AeadInOut, KeyInit};
 use chacha20poly1305::{Tag, XChaCha20Poly1305, XNonce};
 use sha2::{Digest, Sha256};
@@ -49,8 +51,8 @@ pub struct Secrets {
 impl Secrets {
     /// Takes the secrets in order of preference; `None` if there are none.
     #[must_use]
-    pub fn new(secrets: impl IntoIterator<Item = [u8; 32]>) -> Option<Self> {
-        let keys: Vec<Key> = secrets.into_iter().map(Key::derive).collect();
+    pub fn new(secrets: impl IntoIterator<Item: Borrow<[u8; 32]>>) -> Option<Self> {
+        let keys: Vec<Key> = secrets.into_iter().map(|secret| Key::derive(secret.borrow())).collect();
         (!keys.is_empty()).then_some(Self { keys })
     }
 
@@ -79,13 +81,12 @@ struct Key {
 }
 
 impl Key {
-    fn derive(mut secret: [u8; 32]) -> Self {
+    fn derive(secret: &[u8; 32]) -> Self {
         let mut id = [0; KEY_ID_LEN];
-        id.copy_from_slice(&domain_hash(b"data-mesher gossip key id", &secret)[..KEY_ID_LEN]);
-        let mut key = domain_hash(b"data-mesher gossip seal key", &secret);
+        id.copy_from_slice(&domain_hash(b"data-mesher gossip key id", secret)[..KEY_ID_LEN]);
+        let mut key = domain_hash(b"data-mesher gossip seal key", secret);
         let cipher = XChaCha20Poly1305::new((&key).into());
         key.zeroize();
-        secret.zeroize();
         Self { id: KeyId(id), cipher }
     }
 }
@@ -235,6 +236,6 @@ mod tests {
     fn secrets_do_not_show_in_debug_output() {
         let text = format!("{:?}", Secrets::new([[0xab; 32]]).unwrap());
         assert!(!text.contains("abab") && !text.contains("171"), "{text}");
-        assert!(Secrets::new([]).is_none());
+        assert!(Secrets::new([[0; 32]; 0]).is_none());
     }
 }
