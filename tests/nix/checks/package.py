@@ -67,7 +67,7 @@ def source(tools: Tools) -> None:
     wrapper.parent.mkdir(parents=True, exist_ok=True)
     wrapper.write_text('#!/bin/sh\nexec "$@"\n')
     wrapper.chmod(0o755)
-    run(["cargo", "check", "--quiet", "--workspace", "--all-targets", "--offline", "--locked", "--target-dir", str(tools.target)],
+    run(["cargo", "check", "--quiet", "--workspace", "--all-targets", "--locked", "--target-dir", str(tools.target)],
         cwd=clean, env={**os.environ, "RUSTC_WORKSPACE_WRAPPER": str(wrapper)})
 
 
