@@ -16,7 +16,7 @@ from .tools import Failed, Tools
 
 CHECKS = [
     *sources.CHECKS, *schema.CHECKS, *module.CHECKS, *package.CHECKS, *machines.CHECKS, *reference.CHECKS,
-    *(build.CHECKS if os.environ.get(build.ASKED_FOR) else []),
+    *build.CHECKS, *(build.SLOW_CHECKS if os.environ.get(build.ASKED_FOR) else []),
 ]
 
 
