@@ -80,11 +80,12 @@ impl Node {
     /// Counts how often another instance overtook this one. Returns whether this instance has stopped announcing for it.
     fn overtaken_by(&mut self, other: u64) -> bool {
         self.overtaken += 1;
-        if self.overtaken < OVERTAKEN_BY_A_COPY {
+        // One of the two must stop, and both must come to the same answer alone. The two overtake each other by turns: whoever is to
+        // stop goes on for one time more, or the other might never have been overtaken often enough to know.
+        let silenced = self.instance > other;
+        if self.overtaken < OVERTAKEN_BY_A_COPY + u32::from(silenced) {
             return false;
         }
-        // One of the two must stop, and both must come to the same answer alone.
-        let silenced = self.instance > other;
         if !self.copy_reported {
             self.copy_reported = true;
             self.tell(Event::KeyCopied { silenced });

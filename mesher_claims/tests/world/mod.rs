@@ -40,7 +40,7 @@ pub struct Machine {
     /// Its power goes at the next save: before the new state is in place, or after.
     pub cut_at_save: Option<bool>,
     booted_at_ms: u64,
-    starts: u64,
+    pub starts: u64,
 }
 
 pub struct World {

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::carrier::supervisor::Command;
+use super::node_id::NodeId;
 use super::port::PortCommand;
 use super::resolve::{BootstrapNode, Resolver};
 use super::wire::normalise;
@@ -20,7 +21,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_ALONE: Duration = Duration::from_secs(15);
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// A node heard this lately need not be tried.
+/// A node heard this lately need not be tried, if it is alive to the carrier as well.
 const HEARD: Duration = Duration::from_secs(120);
 
 /// How long a name may take to be looked up.
@@ -110,10 +111,14 @@ impl Bootstrap {
             return false;
         }
         let Ok(heard) = heard.await else { return false };
+        let alive = self.alive().await;
         let now = Instant::now();
+        // To be heard is not enough: what comes may be all but the carrier's messages, if its first ones were lost. Then nobody else
+        // ever tells the carrier of anybody.
         let heard: HashSet<SocketAddr> = heard
             .into_iter()
             .filter(|heard| now.into_std().saturating_duration_since(heard.at) < HEARD)
+            .filter(|heard| alive.contains(&heard.node))
             .map(|heard| heard.addr)
             .collect();
         let mut missing = Vec::new();
@@ -127,6 +132,14 @@ impl Bootstrap {
             }
         }
         missing.is_empty() || self.carrier.send(Command::Gossip(missing)).is_ok()
+    }
+
+    /// Who is alive to the carrier; nobody while it is being rebuilt for good.
+    async fn alive(&self) -> HashSet<NodeId> {
+        let (answer, members) = oneshot::channel();
+        drop(self.carrier.send(Command::Members(answer)));
+        let members = members.await.unwrap_or_default();
+        members.into_iter().filter(|member| member.alive).map(|member| member.node).collect()
     }
 
     async fn addresses(&self, node: &BootstrapNode) -> Vec<SocketAddr> {

@@ -194,3 +194,33 @@ async fn a_layer_whose_task_panicked_says_so_for_good_and_starts_anew() {
     assert!(two.handle.responds().await);
     assert_eq!(two.handle.counters().layer_restarts, 1);
 }
+
+/// No generation for a while, as on a full disk: so long the carrier does not run, while everything else does.
+struct Late(Instant);
+
+impl Generations for Late {
+    fn next(&self) -> io::Result<u64> {
+        if Instant::now() < self.0 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(1) }
+    }
+}
+
+#[tokio::test]
+async fn a_bootstrap_node_that_is_heard_but_not_by_the_carrier_is_tried_again() {
+    let socket = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let addr = socket.local_addr().unwrap();
+    let late = Arc::new(Late(Instant::now() + Duration::from_millis(1_200)));
+    let mut config = GossipConfig::new(node_id(1), addr, late);
+    (config.interval, config.records) = (FAST, vec![("s".into(), "host 1".into())]);
+    let (handle, events) = Gossip::start(config, socket, secrets(&[1]), Arc::new(PlainGate)).unwrap();
+    let _one = Node { addr, handle: handle.clone(), events };
+    let mut two = Node::start(2, &[1], &[addr], FAST);
+    // One is heard all the time, as it is when stores are synchronised.
+    let to = two.addr;
+    tokio::spawn(async move {
+        loop {
+            let _ = handle.send(to, *b"heard");
+            tokio::time::sleep(FAST).await;
+        }
+    });
+    two.wait_record(1, "s", "host 1").await;
+}

@@ -70,6 +70,27 @@ fn the_state_is_lost_and_the_key_is_left() {
     });
 }
 
+/// All machines may have one configuration: the first one's list of bootstrap nodes has nobody but itself.
+#[test]
+fn a_founder_does_not_wait_for_itself() {
+    in_network(|| {
+        let mut fleet = Fleet::new("founder", 1, TTL, |_| Vec::new());
+        let config = fleet.number(1).dir.join("config.toml");
+        let text = std::fs::read_to_string(&config).unwrap();
+        let alone = format!("bootstrap_nodes = [\"{}:{}\"]", address(1), crate::network::PORT);
+        let lines = text.lines().map(|line| match line.split(' ').next() {
+            Some("bootstrap_nodes") => &*alone,
+            Some("join_timeout") => "join_timeout = \"60s\"",
+            _ => line,
+        });
+        std::fs::write(&config, Vec::from_iter(lines).join("\n")).unwrap();
+        fleet.start_all();
+        // With a join_timeout of a minute it would not be there.
+        fleet.agree("its own name", SOON, |names| all_but(names, 1, &[]));
+        fleet.number(1).wait_log("no bootstrap node is configured and no peer remembered", SOON);
+    });
+}
+
 #[test]
 fn the_key_is_lost() {
     in_network(|| {
