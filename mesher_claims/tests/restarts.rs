@@ -224,3 +224,51 @@ fn a_name_won_since_the_store_was_saved_is_published_at_once_after_a_kill() {
     world.node("gamma").refresh_view(now);
     assert_sees(&world, "gamma", "earth", Some("gamma"));
 }
+
+#[test]
+fn a_host_whose_state_was_set_back_to_before_its_claims_were_broken_does_not_bring_them_back() {
+    let mut world = all_up();
+    let backup = world.machines["alpha"].own.clone();
+    world.stop("alpha");
+    world.run(12_000);
+    world.boot("alpha");
+    world.run(8_000);
+    assert_sees(&world, "alpha", "earth", Some("gamma"));
+    // A backup of the state is put back: it knows nothing of the break, and its last renewal is long ago by the clock, unless
+    // that was set back with it.
+    world.stop("alpha");
+    world.seq_may_repeat = true;
+    let alpha = world.machines.get_mut("alpha").unwrap();
+    (alpha.own, alpha.store, alpha.clock_off_ms) = (backup, None, -22_000);
+    world.run(1_500);
+    world.boot("alpha");
+    for _ in 0..100 {
+        world.run(100);
+        for on in ["beta", "gamma"] {
+            assert_sees(&world, on, "earth", Some("gamma"));
+            assert_sees(&world, on, "mercury", Some("alpha"));
+        }
+    }
+    assert_sees(&world, "alpha", "mercury", Some("alpha"));
+    assert_sees(&world, "alpha", "earth", Some("gamma"));
+}
+
+#[test]
+fn a_machine_whose_clock_stood_still_while_it_was_off_believes_its_peers() {
+    let mut world = all_up();
+    world.stop("alpha");
+    world.run(12_000);
+    // It has no battery: by its own clocks it was away for the second it took to boot.
+    world.machines.get_mut("alpha").unwrap().clock_off_ms = -11_000;
+    world.boot("alpha");
+    for _ in 0..100 {
+        world.run(100);
+        for on in ["beta", "gamma"] {
+            assert_sees(&world, on, "earth", Some("gamma"));
+        }
+    }
+    assert_sees(&world, "alpha", "earth", Some("gamma"));
+    assert_sees(&world, "beta", "mercury", Some("alpha"));
+    let broken = |e: &Event| matches!(e, Event::ClaimsBroken { why: BrokenBy::Peer, names: 3 });
+    assert!(world.machines["alpha"].events.iter().any(broken));
+}

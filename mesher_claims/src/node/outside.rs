@@ -98,6 +98,8 @@ impl Node {
 
     /// From now on the other one speaks for this key: this machine's own table must not go on with what it said itself.
     fn yield_to_copy(&mut self, now: Now, seen: &Signed<HostBody>, age: Age) {
+        // Nor may it keep the store from taking in the other's word: what only this machine signed may have the higher seq.
+        self.store.forget(&self.me);
         self.store.merge(now, Record::Host(seen.clone()), age);
         for claim in std::mem::take(&mut self.unsettled).into_values() {
             self.store.merge(now, Record::Claim(claim), Age::NEW);

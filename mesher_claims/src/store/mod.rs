@@ -137,6 +137,15 @@ impl Store {
         raised
     }
 
+    /// Forgets all of a host.
+    pub(crate) fn forget(&mut self, host: &HostKey) {
+        if let Some(entry) = self.hosts.remove(host) {
+            self.claims -= entry.claim_count();
+            self.ids.remove(&entry.id());
+            self.revision += 1;
+        }
+    }
+
     /// Marks what has come to its end: expired records for good, and at twice the TTL a host's claims are dropped.
     /// Returns the hosts that have just expired.
     pub fn expire(&mut self, now: Now) -> Vec<HostKey> {

@@ -36,6 +36,8 @@ pub struct StoreSaved {
 
 pub struct Machine {
     pub number: usize,
+    /// Whose key it has: its own number's, but for a copy.
+    pub key_of: usize,
     pub me: HostKey,
     pub config: NodeConfig,
     pub node: Option<Node>,
@@ -71,6 +73,7 @@ impl Machine {
         };
         Self {
             number,
+            key_of: number,
             me,
             config,
             node: None,
@@ -88,6 +91,14 @@ impl Machine {
             wall_off_ms,
             drift_ppm,
         }
+    }
+
+    /// Makes it a copy of another machine: one key, one label, and a clock that shows the same when it is booted.
+    pub fn be_copy_of(&mut self, other: usize, wall_off_ms: i64) {
+        self.wall_off_ms = wall_off_ms;
+        self.key_of = other;
+        self.me = key(other).host_key();
+        self.config.label = format!("host{other}").parse().unwrap();
     }
 
     /// Both of its clocks at a true time.
@@ -131,7 +142,7 @@ impl Machine {
         let own = self.disk.own.clone().map(|own| OwnState::from_saved(own).unwrap());
         let instance = (self.starts << 16 | self.number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         self.node =
-            Some(Node::start(network, key(self.number), instance, self.config.clone(), store, own, now));
+            Some(Node::start(network, key(self.key_of), instance, self.config.clone(), store, own, now));
     }
 
     /// The daemon is gone.

@@ -2,6 +2,7 @@
 //! links that break and machines that die, with an oracle that knows what really happened.
 //!
 //! `MESHER_SIM_SEEDS=FROM..TO` runs other seeds, `MESHER_SIM_SEED=N MESHER_SIM_KEEP=1,2,3` replays a failure, and
+//! `MESHER_SIM_QUICK=1` stops at the first failure and does not shorten it;
 //! `MESHER_SIM_SECONDS=N` with `--ignored` runs fresh seeds for that long. `docs/reliability.md` says what is promised.
 
 #![allow(unreachable_pub, reason = "modules of a test have no outside")]

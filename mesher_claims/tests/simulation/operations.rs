@@ -43,8 +43,7 @@ impl World {
             Op::DiskFull(m, full) => self.machines[m].disk.full = full,
             Op::LoseState(m) if self.machines[m].node.is_none() => {
                 self.machines[m].disk = super::machine::Disk::default();
-                self.oracle.seen[m].forgetful = true;
-                self.oracle.forgetful.insert(self.machines[m].me);
+                self.oracle.forgets(&self.machines[m]);
             }
             Op::LoseStore(m) if self.machines[m].node.is_none() => self.machines[m].disk.store = None,
             Op::LoseState(_) | Op::LoseStore(_) => {}
@@ -65,6 +64,13 @@ impl World {
             let offset_ms = self.rng.between(500, 20_000);
             let time_ms = self.time_ms;
             self.machines[m].boot(time_ms, offset_ms);
+        }
+        if self.machines[m].key_of != m && self.machines[m].starts == 0 {
+            // It boots once the copy is made.
+            let time_ms = self.time_ms;
+            self.machines[m].down_at_ms = time_ms;
+            self.machines[m].boot(time_ms, 0);
+            self.machines[m].disk = self.machines[self.machines[m].key_of].disk.clone();
         }
         let (now, time_ms) = (self.now(m), self.time_ms);
         let machine = &mut self.machines[m];

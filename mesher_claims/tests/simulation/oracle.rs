@@ -78,6 +78,12 @@ impl Oracle {
         }
     }
 
+    /// This machine does not know all that was signed with its key.
+    pub fn forgets(&mut self, machine: &Machine) {
+        self.seen[machine.number].forgetful = true;
+        self.forgetful.insert(machine.me);
+    }
+
     /// A record was signed, by whomever.
     pub fn signed(&mut self, record: &Record, true_ms: u64) {
         match record {

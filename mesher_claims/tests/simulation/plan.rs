@@ -23,6 +23,8 @@ pub struct Plan {
     pub certified: bool,
     /// The last machine is not one of ours: it sends what it likes.
     pub malice: bool,
+    /// The last machine is a copy of the one before it: it has its key, and its state as of when it first starts.
+    pub cloned: bool,
     /// Each message is encoded, decoded and verified on its way.
     pub wire: bool,
     pub loss_percent: u64,
@@ -87,6 +89,7 @@ impl Plan {
             witnesses: 0,
             certified: false,
             malice: false,
+            cloned: false,
             wire: false,
             loss_percent: 0,
             delay_ms: (1, 10),
@@ -139,6 +142,9 @@ impl Plan {
                 plan.operations.push((back, op));
             }
         }
+        // Copies cannot be promised what the oracle promises everybody else's witnesses.
+        let may_be_cloned = plan.machines > 2 && !plan.malice && plan.witnesses == 0;
+        plan.cloned = may_be_cloned && Rng::of(&[seed, 3]).percent(10);
         plan.operations.sort_by_key(|(at, _)| *at);
         plan
     }

@@ -41,8 +41,9 @@ pub struct World {
     serial: u64,
 }
 
-/// A run of more events than this has a storm in it.
-const MOST_EVENTS: u64 = 1_000_000;
+/// A run of more events than this has a storm in it. Fifty machines that push each renewal to all for a quarter of an hour, at
+/// a TTL of 20 s, make a million.
+const MOST_EVENTS: u64 = 3_000_000;
 
 enum Due {
     Wake(usize, u64),
@@ -74,6 +75,11 @@ impl World {
             Machine::new(number, skew, ppm - i64::try_from(plan.drift_ppm).unwrap())
         });
         let mut machines: Vec<Machine> = machines.collect();
+        if plan.cloned {
+            let original = plan.machines - 2;
+            let wall_off_ms = machines[original].wall_off_ms;
+            machines[original + 1].be_copy_of(original, wall_off_ms);
+        }
         for machine in &mut machines {
             machine.config.certificate = plan.certified.then(|| certificate(machine));
         }
@@ -97,6 +103,12 @@ impl World {
             rng,
             plan,
         };
+        if world.plan.cloned {
+            // What one of two copies signed the other may sign again in another way.
+            for number in [world.plan.machines - 2, world.plan.machines - 1] {
+                world.oracle.forgets(&world.machines[number]);
+            }
+        }
         for number in 0..world.machines.len() {
             world.later(world.time_ms + 500 + 37 * number as u64, Due::Gossip(number));
             world.later(world.time_ms + 10_000 + 371 * number as u64, Due::SaveStore(number));
@@ -492,6 +504,11 @@ impl World {
 
     pub fn is_malicious(&self, m: usize) -> bool {
         self.plan.malice && m + 1 == self.machines.len()
+    }
+
+    /// Whether another machine has the same key.
+    pub fn is_copied(&self, m: usize) -> bool {
+        self.plan.cloned && m + 2 >= self.machines.len()
     }
 
     pub fn node(&self, m: usize) -> &Node {
