@@ -184,6 +184,13 @@ impl Package {
         }
         let files: Vec<PathBuf> =
             dist::list(&self.stage)?.into_iter().filter(|file| !file.starts_with("DEBIAN")).collect();
+        // What lies in /etc is the administrator's to change, and dpkg asks before it is replaced.
+        let (settings, files): (Vec<PathBuf>, Vec<PathBuf>) =
+            files.into_iter().partition(|file| file.starts_with("etc"));
+        if !settings.is_empty() {
+            let list: String = settings.iter().map(|file| format!("/{}\n", file.display())).collect();
+            self.write("DEBIAN/conffiles", list.as_bytes(), 0o644)?;
+        }
         let sums = host::output(Command::new("md5sum").current_dir(&self.stage).arg("--").args(&files))?;
         self.write("DEBIAN/md5sums", sums.as_bytes(), 0o644)
     }

@@ -17,15 +17,19 @@ struct File {
 }
 
 /// The pages for operators.
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 9] = [
     "configuration.md",
     "control.md",
+    "exports.md",
     "getting-started.md",
     "installing.md",
     "migration.md",
     "nss.md",
+    "sandbox.md",
     "troubleshooting.md",
 ];
+/// AppArmor has no place for abstractions but this one.
+const APPARMOR_RULE: &str = "etc/apparmor.d/abstractions/nameservice.d/data-mesher";
 
 /// Builds the release files and lays them out. A tree that is there already is replaced whole, or, when anything
 /// fails, not touched. Returns the tree's path.
@@ -106,6 +110,21 @@ fn files() -> Result<Vec<File>> {
         file(target.join("nss/libnss_mesher.so"), &module_path()?, 0o644),
         file(units.join("data-mesher.socket"), "usr/lib/systemd/system/data-mesher.socket", 0o644),
         file(units.join("data-mesher.service"), "usr/lib/systemd/system/data-mesher.service", 0o644),
+        file(
+            units.join("data-mesher-reload@.path"),
+            "usr/lib/systemd/system/data-mesher-reload@.path",
+            0o644,
+        ),
+        file(
+            units.join("data-mesher-reload@.service"),
+            "usr/lib/systemd/system/data-mesher-reload@.service",
+            0o644,
+        ),
+        file(units.join("data-mesher.preset"), "usr/lib/systemd/system-preset/70-data-mesher.preset", 0o644),
+        file(units.join("hardened/service.conf"), "usr/share/data-mesher/hardened/service.conf", 0o644),
+        file(units.join("hardened/socket.conf"), "usr/share/data-mesher/hardened/socket.conf", 0o644),
+        file(units.join("tmpfiles.conf"), "usr/lib/tmpfiles.d/data-mesher.conf", 0o644),
+        file(units.join("apparmor-nameservice"), APPARMOR_RULE, 0o644),
         file(units.join("data-mesher.catalog"), "usr/lib/systemd/catalog/data-mesher.catalog", 0o644),
         file(units.join("sysusers.conf"), "usr/lib/sysusers.d/data-mesher.conf", 0o644),
         file(units.join("config.toml"), &format!("{doc}/examples/config.toml"), 0o644),
@@ -167,4 +186,52 @@ fn date() -> Result<String> {
     let mut date = Command::new("date");
     let day = host::output(date.args(["--utc", "+%F", &format!("--date=@{}", epoch()?)]))?;
     Ok(day.trim().to_owned())
+}
+
+#[cfg(test)]
+mod unit_tests {
+    use super::*;
+
+    /// A profile that includes the abstraction gets the rule, where the shipped file is installed.
+    #[test]
+    fn apparmor_lets_programs_that_look_names_up_read_the_table() {
+        let base = paths::target().join(format!("apparmor-test-{}", std::process::id()));
+        remove_tree(&base).unwrap();
+        let copy =
+            std::process::Command::new("cp").arg("-r").arg("/etc/apparmor.d").arg(&base).status().unwrap();
+        assert!(copy.success(), "apparmor is needed (Debian: apparmor)");
+        let place = base.join(APPARMOR_RULE.strip_prefix("etc/apparmor.d/").unwrap());
+        // Where this machine has it installed.
+        let _ = fs::remove_file(&place);
+        let preprocess = || {
+            let profile = base.join("profile");
+            fs::write(
+                &profile,
+                "include <tunables/global>\nprofile reader /bin/reader {\n  include <abstractions/nameservice>\n}\n",
+            )
+            .unwrap();
+            let output = std::process::Command::new("apparmor_parser")
+                .args(["--preprocess", "--skip-cache", "--base"])
+                .arg(&base)
+                .arg(&profile)
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{output:?}");
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let table = "/data-mesher/hosts.table r,";
+        assert!(!preprocess().contains(table), "apparmor's own files have it");
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        fs::copy(paths::repository().join("units/apparmor-nameservice"), &place).unwrap();
+        assert!(preprocess().contains(table), "the abstraction does not take it up");
+        // And it is a rule: the profile compiles with it.
+        let compiled = std::process::Command::new("apparmor_parser")
+            .args(["--skip-kernel-load", "--skip-cache", "--base"])
+            .arg(&base)
+            .arg(base.join("profile"))
+            .output()
+            .unwrap();
+        assert!(compiled.status.success(), "{compiled:?}");
+        remove_tree(&base).unwrap();
+    }
 }

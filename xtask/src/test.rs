@@ -61,6 +61,9 @@ const TOOLS: &[(&[&str], &str)] = &[
     (&["script"], "bsdutils"),
     (&["zsh"], "zsh"),
     (&["fish"], "fish"),
+    (&["unbound-host"], "unbound-host"),
+    (&["pip3", "pip"], "python3-pip"),
+    (&["apparmor_parser"], "apparmor"),
     (
         &["/usr/lib/systemd/tests/test-nss-hosts", "/usr/lib/systemd/tests/unit-tests/test-nss-hosts"],
         "systemd-tests",

@@ -10,8 +10,8 @@ use mesher_control::types::{Peer, PeerState};
 use super::{Finding, Machine};
 use crate::output::span;
 
-/// How long a node may take to refuse: on one link the kernel gives up on a machine that is not there after 3 s.
-const PROBE_WITHIN: Duration = Duration::from_millis(3_200);
+/// How long a node may take to refuse: on one link the kernel gives up on a machine that is not there after some 3 s.
+const PROBE_WITHIN: Duration = Duration::from_millis(4_500);
 
 /// Whether somebody receives what is sent to the gossip port.
 pub(super) fn port(machine: &Machine<'_>) -> Option<Finding> {

@@ -1,6 +1,7 @@
 //! Answers on the control socket: what the daemon knows, in the interface's types.
 
 use std::net::IpAddr;
+use std::path::Path;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use mesher_claims::keys::{HostKey, NodeId};
@@ -24,8 +25,8 @@ impl Daemon {
             sentence: self.sentence(),
             started_unix_ms: unix_ms(self.started),
             log_level: log::max_level().as_str().to_lowercase(),
-            config_file: self.options.config.display().to_string(),
-            state_directory: self.options.state_dir.display().to_string(),
+            config_file: absolute(&self.options.config),
+            state_directory: absolute(&self.options.state_dir),
             network: self.network_answer(),
             host: types::Host {
                 label: self.config.host.label.to_string(),
@@ -333,6 +334,11 @@ fn rule(full: &str, standing: Option<&Standing>, claimants: &[types::Claimant]) 
         ),
         None => format!("nobody holds {full}: no claim counts now"),
     }
+}
+
+/// Whoever asks is somewhere else.
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }
 
 fn unix_ms(time: SystemTime) -> u64 {

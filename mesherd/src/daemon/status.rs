@@ -77,7 +77,12 @@ impl Daemon {
         } else {
             self.publisher.generation().to_string()
         };
-        let warnings: String = self.warnings().into_iter().map(|warning| format!("; {warning}")).collect();
+        // Of an export, that it fails is enough here; why is among the warnings.
+        let short = |warning: String| match warning.split_once(": ") {
+            Some((key, _)) if key.starts_with("exports.") => format!("; {key} cannot be written"),
+            _ => format!("; {warning}"),
+        };
+        let warnings: String = self.warnings().into_iter().map(short).collect();
         format!(
             "{domain}: {phase}{}, {}{waited}; table {table}{warnings}",
             count(peers, "peer"),
