@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use mesher_config::BootstrapNode;
 use mesher_control::types::{Peer, PeerState};
+use nix::sys::socket::{setsockopt, sockopt};
 
 use super::{Finding, Machine};
 use crate::output::span;
@@ -182,6 +183,7 @@ fn probe(address: SocketAddr) -> Probe {
         if address.is_ipv4() { IpAddr::from([0, 0, 0, 0]) } else { Ipv6Addr::UNSPECIFIED.into() };
     let send = || {
         let socket = UdpSocket::bind((any, 0))?;
+        hear_of_errors(&socket, address)?;
         socket.connect(address)?;
         // Empty: it is dropped there without a word.
         socket.send(&[])?;
@@ -190,6 +192,15 @@ fn probe(address: SocketAddr) -> Probe {
     match send() {
         Ok(socket) => Probe::Sent(address, socket),
         Err(error) => Probe::NotSent(address, error),
+    }
+}
+
+/// Of itself a socket hears of a closed port only; a machine that is not there counts as something that may pass (ip(7)).
+fn hear_of_errors(socket: &UdpSocket, address: SocketAddr) -> nix::Result<()> {
+    if address.is_ipv4() {
+        setsockopt(socket, sockopt::Ipv4RecvErr, &true)
+    } else {
+        setsockopt(socket, sockopt::Ipv6RecvErr, &true)
     }
 }
 

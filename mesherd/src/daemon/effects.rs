@@ -57,6 +57,11 @@ impl Daemon {
                 Effect::Push(records) => self.push(records),
                 Effect::Forward(records) => self.forward(records),
                 Effect::Synchronise => self.synchronise(),
+                // As often as a member likes to send it: told once for each host and reason, with a count.
+                Effect::Tell(Event::Refused { host, kind, refusal }) => {
+                    let host = host.map_or_else(|| "an unknown host".to_owned(), |host| host.to_string());
+                    self.refused(&format!("{host}, {kind}"), &refusal.to_string());
+                }
                 Effect::Tell(event) => self.tell(&event),
             }
         }

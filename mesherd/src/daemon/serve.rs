@@ -255,7 +255,7 @@ impl Daemon {
         self.gossip.clone().shutdown().await;
     }
 
-    fn refused(&mut self, from: &str, why: &str) {
+    pub(super) fn refused(&mut self, from: &str, why: &str) {
         if let Some(left_out) = self.refusals.check(format!("{from}: {why}"), Instant::now()) {
             let more = if left_out > 0 { format!(" ({left_out} more like it since)") } else { String::new() };
             journal::event(events::RECORD_REFUSED).log(format_args!("refused from {from}: {why}{more}"));

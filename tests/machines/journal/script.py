@@ -125,6 +125,7 @@ with subtest("a thousand garbage datagrams: one line, each counted"):
     retry(lambda _last: dropped() - counted >= 900, timeout=20)
     told = [e["MESSAGE"] for e in entries(alpha)[lines:]]
     assert len(told) == 1 and "192.168.1.2" in told[0] and "more since the last line" in told[0], told
+    assert "192.168.1.2" in alpha.succeed("journalctl --quiet -u data-mesher MESSAGE_ID=c7e5d67c831b46aab049ee84aeb3d036 --output=json")
 
 with subtest("a thousand open connections and half-sent requests hurt nobody"):
     alpha.succeed(

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use crate::systemd::{events, journal};
+
 const EVERY: Duration = Duration::from_secs(60);
 
 /// Why something was dropped.
@@ -48,10 +50,16 @@ impl Complaints {
             return false;
         }
         let more = slot.replace((now, 0)).map_or(0, |(_, more)| more);
-        log::warn!(
-            "a gossip datagram from {from} was dropped: it {} ({more} more since the last line)",
-            complaint.text()
+        let what = complaint.text();
+        let text = format_args!(
+            "a gossip datagram from {from} was dropped: it {what} ({more} more since the last line)"
         );
+        match complaint {
+            Complaint::NotOurs | Complaint::UnknownKey | Complaint::Forged => {
+                journal::event(events::STRANGER).peer(&from).log(text)
+            }
+            Complaint::Malformed | Complaint::Replayed | Complaint::RateLimited => log::warn!("{text}"),
+        }
         true
     }
 }
