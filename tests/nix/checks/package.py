@@ -30,7 +30,7 @@ def _arguments(tools: Tools) -> dict:
         f"arguments = (pkgs.callPackage {tools.repository}/nixos-module/package.nix {{ }}).arguments; in "
         "{ inherit (arguments) pname version outputs postBuild postInstall cargoBuildFlags cargoTestFlags; "
         "license = map (each: each.spdxId) arguments.meta.license; platforms = arguments.meta.platforms; "
-        "description = arguments.meta.description; lock = toString arguments.cargoLock.lockFile; }"
+        "inherit (arguments.meta) description mainProgram; lock = toString arguments.cargoLock.lockFile; }"
     )
 
 
@@ -40,6 +40,7 @@ def manifest(tools: Tools) -> None:
     found = _arguments(tools)
     expect("version", found["version"], workspace["package"]["version"])
     expect("license", " OR ".join(found["license"]), workspace["package"]["license"])
+    expect("what nix run runs", found["mainProgram"], "mesherctl")
     expect("outputs", found["outputs"], ["out", "lib"])
     expect("lock file", found["lock"], str(tools.repository / "Cargo.lock"))
     expect("systems", {"x86_64-linux", "aarch64-linux"} <= set(found["platforms"]), True)
