@@ -3,7 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use mesher_table::{Contents, ContentsError, Deadline, Entry, Found, TableFile, TableWriter, WriteError};
+use mesher_table::{
+    Contents, ContentsError, Deadline, Entry, Found, TableFile, TableWriter, WriteError, format,
+};
 
 fn entry(name: &str, v4: &[[u8; 4]], v6: &[&str]) -> Entry {
     Entry {
@@ -208,4 +210,46 @@ fn foreign_files_are_told_apart_and_replaced_not_changed() {
     assert_eq!(TableFile::open(&path).expect("a table").contents().expect("readable").entries.len(), 5);
     use std::os::unix::fs::PermissionsExt;
     assert_eq!(path.metadata().expect("there").permissions().mode() & 0o777, 0o644);
+}
+
+/// A new daemon finds an old daemon's table: it says so, tells the old table's readers to look for another, leaves the rest of it
+/// as it is, and puts its own into place.
+#[test]
+fn a_table_of_another_version_is_told_superseded_and_replaced() {
+    use std::os::unix::fs::FileExt;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("hosts.table");
+    TableWriter::open_or_create(&path).expect("a writer").publish(&sol(), lease()).expect("published");
+    let old = std::fs::File::options().read(true).write(true).open(&path).expect("open");
+    old.write_all_at(&(format::VERSION + 1).to_ne_bytes(), format::H_VERSION as u64 * 4).expect("written");
+    let whole = std::fs::read(&path).expect("readable");
+    let Err(refused) = TableFile::open(&path) else { panic!("a reader takes another version") };
+    assert!(refused.to_string().contains("version 2; this program reads version 1"), "{refused}");
+
+    let mut writer = TableWriter::open_or_create(&path).expect("a writer");
+    let Found::Foreign(why) = writer.found() else { panic!("{:?}", writer.found()) };
+    assert!(why.contains("version 2; this program reads version 1"), "{why}");
+    writer.publish(&sol(), lease()).expect("published");
+    assert_eq!(TableFile::open(&path).expect("ours").contents().expect("readable").entries.len(), 5);
+    let mut expected = whole.clone();
+    let flag = format::H_SUPERSEDED * 4;
+    expected[flag..flag + 4].copy_from_slice(&1_u32.to_ne_bytes());
+    let mut now = vec![0; whole.len()];
+    old.read_exact_at(&mut now, 0).expect("the old file is still there for its readers");
+    assert!(now == expected, "nothing but the flag has changed");
+}
+
+/// What a writer that was killed while it made a larger file leaves behind.
+#[test]
+fn half_a_new_file_is_cleared_away() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("hosts.table");
+    TableWriter::open_or_create(&path).expect("a writer").publish(&sol(), lease()).expect("published");
+    let half = path.with_extension("table.new");
+    std::fs::write(&half, "half a file").expect("written");
+    let many = (0..5000_u32).map(|n| entry(&format!("host-{n}.sol"), &[n.to_be_bytes()], &[])).collect();
+    let mut writer = TableWriter::open_or_create(&path).expect("a writer");
+    writer.publish(&Contents { entries: many, contain: Vec::new() }, lease()).expect("published");
+    assert!(!half.exists());
+    assert_eq!(TableFile::open(&path).expect("a table").header().expect("readable").records, 5000);
 }

@@ -181,7 +181,7 @@ fn run_target(name: &str, programs: &Path, seconds: u64) -> Result<u64> {
     let mut command = Command::new(&program);
     command.arg(&found).arg(&committed).arg(format!("-max_total_time={seconds}"));
     // A time-out far beyond any input's need: the machine may have much else to do.
-    command.args(["-max_len=4096", "-timeout=120", "-print_final_stats=1"]);
+    command.args(["-max_len=8192", "-timeout=120", "-print_final_stats=1"]);
     command.arg(format!("-artifact_prefix={}/", artifacts.display()));
     command.stdout(output.try_clone()?).stderr(output);
     let mut child = command.spawn().with_context(|| format!("running {}", program.display()))?;

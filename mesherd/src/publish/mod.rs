@@ -50,7 +50,11 @@ impl Publisher {
     pub fn open(runtime_dir: &Path) -> Result<Self, WriteError> {
         let writer = TableWriter::open_or_create(runtime_dir.join(FILE))?;
         if let Found::Foreign(why) = writer.found() {
-            log::warn!("{}: replacing what is no table of this version: {why}", writer.path().display());
+            log::warn!(
+                "{}: replacing what is no table of this version: {why}. Programs that have loaded another version's NSS module \
+                 find no names until they are restarted",
+                writer.path().display()
+            );
         }
         let generation = match writer.found() {
             Found::Table { generation } => *generation,

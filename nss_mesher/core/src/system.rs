@@ -120,6 +120,7 @@ pub(crate) fn allocate(len: usize) -> Option<*mut c_void> {
     map(len, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1)
 }
 
+#[cfg(not(target_arch = "s390x"))]
 fn map(len: usize, protection: c_int, flags: c_int, fd: c_int) -> Option<*mut c_void> {
     // The kernel takes whole registers.
     let [anywhere, offset]: [c_long; 2] = [0, 0];
@@ -129,6 +130,14 @@ fn map(len: usize, protection: c_int, flags: c_int, fd: c_int) -> Option<*mut c_
     // The highest addresses are the kernel's: as a number only -1 stands for failure.
     let start = isize::try_from(start).ok().filter(|start| *start != -1)?;
     Some(core::ptr::with_exposed_provenance_mut(start.cast_unsigned()))
+}
+
+/// s390x's system call takes its arguments in memory, in a form that only libc need know.
+#[cfg(target_arch = "s390x")]
+fn map(len: usize, protection: c_int, flags: c_int, fd: c_int) -> Option<*mut c_void> {
+    // SAFETY: a new mapping at an address of the kernel's choice touches nobody's memory.
+    let start = unsafe { libc::mmap(core::ptr::null_mut(), len, protection, flags, fd, 0) };
+    (start != libc::MAP_FAILED).then_some(start)
 }
 
 /// Gives a mapping back.

@@ -100,7 +100,9 @@ fn check_symbols(elf: &ElfFile64<'_, object::NativeEndian>, wrong: &mut Vec<Stri
             exports.push(name);
             continue;
         }
-        if !IMPORTS.contains(&name.as_str()) {
+        // s390x has no mmap that could be called otherwise.
+        let mmap = cfg!(target_arch = "s390x") && name == "mmap";
+        if !IMPORTS.contains(&name.as_str()) && !mmap {
             wrong.push(format!("it imports `{name}`"));
         }
         let version = versions.as_ref().and_then(|versions| {
