@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use lexopt::prelude::*;
 
-use crate::{bench, deb, demo, dist, fuzz, install, machines, plants, test};
+use crate::{bench, deb, demo, deny, dist, fuzz, install, machines, plants, test};
 
 const USAGE: &str = "\
 Usage: cargo xtask COMMAND [OPTIONS]
@@ -23,6 +23,7 @@ Commands:
                             take them off again (root); --purge removes configuration and state as well
   machines [SCENARIO…] [--suite bookworm|trixie|forky] [--lanes N] [--keep] [--script FILE --nodes FILE]
                             run whole-machine scenarios (root), all of tests/machines when none is named, two at a time
+  deny                      hold the dependencies to deny.toml: licences, versions, sources
   plants [--all] [AREA|NAME…]
                             plant faults in a copy of the tree: for each, its test must fail
   fuzz [TARGET…] [--seconds N]
@@ -68,6 +69,11 @@ pub(crate) fn run() -> Result<ExitCode> {
         "test" => {
             no_more(&mut parser)?;
             test::run()
+        }
+        "deny" => {
+            no_more(&mut parser)?;
+            let failed = deny::run()?.failed;
+            Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         "install" => install::install(&install_options(&mut parser)?),
         "uninstall" => install::uninstall(&uninstall_options(&mut parser)?),

@@ -4,6 +4,7 @@ mod bench;
 mod cli;
 mod deb;
 mod demo;
+mod deny;
 mod dist;
 mod fuzz;
 mod host;

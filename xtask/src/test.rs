@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{bench, deb, dist, fuzz, host, machines, paths, plants};
+use crate::{bench, deb, deny, dist, fuzz, host, machines, paths, plants};
 
 /// What a stage came to.
 struct Outcome {
@@ -32,9 +32,10 @@ struct Counts {
 type Run = fn() -> Result<Counts>;
 
 /// The stages. The release files come before the tests, which test the shipped module.
-const STAGES: [(&str, Run); 11] = [
+const STAGES: [(&str, Run); 12] = [
     ("format", format),
     ("lints", lints),
+    ("dependencies", dependencies),
     ("release files", release_files),
     ("tests", tests),
     ("planted faults", planted_faults),
@@ -166,6 +167,12 @@ fn tests() -> Result<Counts> {
         bail!("no test ran");
     }
     Ok(counts)
+}
+
+/// Licences, versions and sources of what this project is built from.
+fn dependencies() -> Result<Counts> {
+    let outcome = deny::run()?;
+    Ok(Counts { passed: outcome.passed, failed: outcome.failed, ignored: outcome.left_out })
 }
 
 /// The faults that are cheap to look for; `cargo xtask plants --all` has the others.
