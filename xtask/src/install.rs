@@ -104,9 +104,10 @@ pub(crate) fn uninstall(options: &Uninstall) -> Result<ExitCode> {
     system.update_catalog()?;
     system.systemctl(&["daemon-reload"])?;
     if options.purge {
-        for directory in ["etc/data-mesher", "var/lib/data-mesher", "run/data-mesher"] {
+        for directory in ["var/lib/data-mesher", "run/data-mesher"] {
             system.remove_tree(Path::new(directory))?;
         }
+        system.remove_configuration()?;
     } else {
         println!(
             "Kept: the configuration in /etc/data-mesher, this host's key in /var/lib/data-mesher (--purge)."
@@ -211,6 +212,25 @@ impl System {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Removes `/etc/data-mesher`, but for the network's private key: it is the whole network's, and cannot be made again.
+    fn remove_configuration(&self) -> Result<()> {
+        let directory = Path::new("etc/data-mesher");
+        let key = self.path(&directory.join("network.key"));
+        if !key.exists() {
+            return self.remove_tree(directory);
+        }
+        for entry in fs::read_dir(self.path(directory)).context("reading the configuration's directory")? {
+            let path = entry?.path();
+            if path == key {
+                continue;
+            }
+            let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            removed.with_context(|| format!("removing {}", path.display()))?;
+        }
+        println!("Left {}, the network's private key: move it to a safe place.", key.display());
+        Ok(())
     }
 
     /// `/etc/data-mesher`, with the example configuration where there is none yet.

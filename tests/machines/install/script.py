@@ -82,8 +82,11 @@ with subtest("uninstall keeps the configuration and the host's key, and puts eve
     alpha.succeed(INSTALL, "systemctl start data-mesher.socket")
     alpha.wait_until_succeeds("getent ahosts earth.sol", timeout=10)
 
-with subtest("purge leaves no trace but the user"):
-    alpha.succeed("/root/xtask uninstall --purge")
+with subtest("purge leaves no trace but the user and the network's private key"):
+    said = alpha.succeed("/root/xtask uninstall --purge")
+    assert "network.key" in said, said
+    assert alpha.succeed("ls /etc/data-mesher").split() == ["network.key"], "the network's key cannot be made again"
+    alpha.succeed("rm -r /etc/data-mesher")
     alpha.fail("test -e /etc/data-mesher -o -e /var/lib/data-mesher -o -e /run/data-mesher")
     after = snapshot()
     assert after == before, "\n".join(sorted(set(after) ^ set(before)))
