@@ -73,6 +73,14 @@ let
           "it takes a disk down"
         else if lib.hasInfix "/etc/systemd/system/" script then
           "it writes units where NixOS has its own"
+        else if
+          lib.any (words: lib.hasInfix words script) [
+            "/etc/nsswitch.conf"
+            "/etc/hosts"
+            "mesherctl network secret"
+          ]
+        then
+          "it changes files of /etc that NixOS makes"
         else if used != [ ] then
           "it uses what only the project's own driver has:${
             lib.concatMapStrings (word: " ${lib.replaceStrings [ "\n" " " ] [ "" "" ] word}…)") used
