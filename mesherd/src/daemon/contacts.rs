@@ -39,9 +39,14 @@ impl Contacts {
         before.is_none_or(|contact| !contact.up)
     }
 
-    /// The carrier does not take it to be alive any more. Returns whether that is news.
+    /// The carrier does not take it to be alive any more. Returns whether that is news: not of one that was not up, which may
+    /// have been heard all the same.
     pub(super) fn down(&mut self, node: NodeId) -> bool {
-        self.peers.remove(&node).is_some_and(|contact| contact.up)
+        let was_up = self.peers.get(&node).is_some_and(|contact| contact.up);
+        if was_up {
+            self.peers.remove(&node);
+        }
+        was_up
     }
 
     /// The carrier starts anew, and says itself who is alive; those who were may still be reached.
@@ -114,6 +119,8 @@ mod tests {
         assert_eq!(contacts.reachable(now + HEARD_FOR).len(), 1);
         contacts.forget_who_is_up(now);
         assert_eq!((contacts.alive(), contacts.reachable(now).len()), (0, 1));
+        assert!(!contacts.down(node), "that it is not up was said");
+        assert_eq!(contacts.reachable(now).len(), 1, "it may still be reached");
         assert!(contacts.up(node, address, now), "it is news again");
         assert!(contacts.down(node));
         assert!(!contacts.down(node));

@@ -161,7 +161,7 @@ impl Daemon {
 
     /// Some bootstrap nodes and some remembered peers, without this machine itself. Names among the bootstrap nodes are looked up
     /// and tried by gossip; once a node behind one was heard, it is a contact.
-    fn addresses_to_try(&self) -> Vec<SocketAddr> {
+    pub(super) fn addresses_to_try(&self) -> Vec<SocketAddr> {
         let nodes = super::addresses::bootstrap(&self.config.cluster.bootstrap_nodes);
         let bootstrap = nodes.into_iter().filter_map(|node| match node {
             gossip::BootstrapNode::Addr(address) => Some(address),

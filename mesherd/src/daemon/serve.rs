@@ -191,11 +191,22 @@ impl Daemon {
         let still_ours = self.snapshot.ips().any(|ip| ip == self.advertised.ip());
         if advertise != self.advertised && !still_ours {
             match self.gossip.set_advertise(advertise) {
-                Ok(()) => self.advertised = advertise,
+                Ok(()) => {
+                    self.advertised = advertise;
+                    self.meet_again();
+                }
                 Err(error) => log::warn!("{error}"),
             }
         }
         self.apply_node_config();
+    }
+
+    /// After a change of address nobody knows where this node is, and the carrier, which is rebuilt, knows nobody. The peers are
+    /// where they were.
+    fn meet_again(&mut self) {
+        self.contacts.forget_who_is_up(Instant::now());
+        self.gossip.gossip_now(self.addresses_to_try());
+        self.synchronise();
     }
 
     /// Every few seconds: the lease, the store on disk, the peers' addresses.

@@ -20,14 +20,15 @@ pub const EXTEND_EVERY: Duration = Duration::from_secs(3);
 /// After a clean stop the names live this long, so that `systemctl restart` has no gap.
 pub const LEASE_AFTER_STOP: Duration = Duration::from_secs(2);
 
-/// The table that a predecessor left is replaced at the latest when its lease has this much left.
-const BRIDGE_UNTIL: Duration = Duration::from_millis(500);
+/// The table that a predecessor left is replaced at the latest when its lease has this much left: at once, that is, after a
+/// clean stop, before which everything was saved.
+const BRIDGE_UNTIL: Duration = Duration::from_secs(3);
 
 /// Writes the table and keeps its lease. A write that fails is told once and tried again with every extension; until it
 /// works, the names that the table has already are kept up to date and leased, and the new ones are missing.
 ///
-/// A predecessor that was killed, or had no room to save, leaves a table that knows more than what is saved. While its lease
-/// runs it is left as it is, until this daemon has joined its network ([`Publisher::end_bridge`]): no name is lost in between.
+/// A predecessor that was killed leaves a table that knows more than what it had saved. While its lease runs it is left as
+/// it is, until this daemon has joined its network ([`Publisher::end_bridge`]): no name is lost by a crash in between.
 pub struct Publisher {
     writer: TableWriter,
     contents: Contents,
@@ -275,6 +276,11 @@ mod tests {
         assert!(successor.publish(of(1)) && names() == 3);
         assert!(!successor.end_bridge(false) && successor.end_bridge(true));
         assert!(successor.publish(of(2)) && names() == 2);
+        successor.retire();
+        drop(successor);
+
+        let mut next = Publisher::open(place.path()).expect("the table is there");
+        assert!(next.publish(of(1)) && names() == 1, "after a clean stop the store knows as much");
     }
 
     #[test]

@@ -43,6 +43,9 @@ const GENERATION: &str = "generation.state";
 const PEERS: &str = "peers.state";
 const CLAIMS: &str = "claims.state";
 
+/// Up to this many bytes of store, room for the next is kept on the disk.
+const ROOM_FOR_STORE: usize = 1 << 20;
+
 /// Why the state directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
@@ -143,7 +146,13 @@ impl StateDirectory {
     /// # Errors
     /// When it could not be written; the former one is still there, whole.
     pub fn save_store(&self, store: &SavedStore) -> io::Result<()> {
-        framed::write(&self.path.join(STORE), &borsh::to_vec(store)?)
+        let (path, bytes) = (self.path.join(STORE), borsh::to_vec(store)?);
+        // A restart on a full disk should find the peers' records too, where they are not too many to be kept room for.
+        if bytes.len() <= ROOM_FOR_STORE {
+            framed::write_in_kept_room(&path, &bytes)
+        } else {
+            framed::write(&path, &bytes)
+        }
     }
 
     /// A generation for the carrier, above all before, on disk when this returns: the unix time in milliseconds, or one more
