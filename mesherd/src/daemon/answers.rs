@@ -206,8 +206,8 @@ impl Daemon {
             "gauge",
             unix_ms(self.started) / 1_000,
         );
-        for (name, value) in self.gossip.counters().iter() {
-            gauge(&format!("mesher_gossip_{name}_total"), "See docs/gossip.md.", "counter", value);
+        for (name, help, value) in self.gossip.counters().iter() {
+            gauge(&format!("mesher_gossip_{name}_total"), help, "counter", value);
         }
         text
     }

@@ -39,9 +39,9 @@ macro_rules! counters {
         }
 
         impl CountersSnapshot {
-            /// Every count with its name, for a status page.
-            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
-                [$((stringify!($name), self.$name),)+].into_iter()
+            /// Every count with its name and what it counts, for a status page.
+            pub fn iter(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+                [$((stringify!($name), concat!($($doc),+).trim_ascii(), self.$name),)+].into_iter()
             }
         }
     };
