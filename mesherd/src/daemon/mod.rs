@@ -84,6 +84,8 @@ struct Daemon {
     gossiping: Heartbeat,
     /// When it last did.
     gossip_answered: Instant,
+    /// How often it has not, since.
+    gossip_missed: u32,
     /// Names claimed at run time, beside those of the configuration.
     extra_names: BTreeSet<ClaimName>,
     /// This machine's addresses, as last read.

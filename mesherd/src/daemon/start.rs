@@ -79,6 +79,7 @@ pub(super) async fn start(options: Options) -> Result<(Daemon, Inputs), Failure>
         publishing: watchdog.part("publishing"),
         gossiping: watchdog.part("gossip"),
         gossip_answered: Instant::now(),
+        gossip_missed: 0,
         watchdog,
         extra_names,
         snapshot,

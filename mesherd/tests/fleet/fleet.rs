@@ -25,7 +25,7 @@ pub(crate) fn size() -> usize {
 /// The TTL of a fleet of that size: claims are renewed three times in it, which a large fleet on one machine cannot do as often
 /// as a small one.
 pub(crate) fn ttl() -> Duration {
-    Duration::from_millis(600) * u32::try_from(size().max(20)).unwrap()
+    Duration::from_millis(750) * u32::try_from(size().max(20)).unwrap()
 }
 
 /// How long faults last, in times of what they last by default: `MESHER_FLEET_PATIENCE`.
@@ -99,7 +99,7 @@ impl Fleet {
     pub(crate) fn start_and_settle(&mut self) {
         self.start_all();
         let size = self.daemons.len();
-        self.agree("start", Duration::from_secs(60), |names| all_but(names, size, &[]));
+        self.agree("start", Duration::from_secs(120), |names| all_but(names, size, &[]));
     }
 
     /// Claims a name by the control socket, as `mesherctl claim` does.

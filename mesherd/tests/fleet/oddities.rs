@@ -10,7 +10,7 @@ use crate::cluster::lookup;
 use crate::fleet::{Fleet, address, all_but, answers};
 use crate::network::in_network;
 
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(60);
 const TTL: Duration = Duration::from_secs(12);
 const SIZE: usize = 6;
 

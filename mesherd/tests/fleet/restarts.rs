@@ -19,7 +19,7 @@ fn all_start_at_once_each_restarts_and_half_die() {
         let mut fleet = Fleet::new("restarts", size, ttl(), shared);
         fleet.start_all();
         let holders: Vec<IpAddr> = (1..=size).filter(|n| !shared(*n).is_empty()).map(address).collect();
-        fleet.agree("cold start", Duration::from_secs(60), |names| {
+        fleet.agree("cold start", Duration::from_secs(120), |names| {
             all_but(names, size, &[])
                 && names.get("shared.sol").is_some_and(|to| to.len() == 1 && holders.contains(&to[0]))
         });
@@ -130,7 +130,7 @@ fn half_die(fleet: &mut Fleet) {
         names.contains_key("amidst.sol")
     });
     fleet.start_all();
-    fleet.agree("the dead come back", Duration::from_secs(60), |names| {
+    fleet.agree("the dead come back", Duration::from_secs(120), |names| {
         all_but(names, size, &[]) && names.contains_key("amidst.sol")
     });
     // Who was away for longer than the TTL stands in line again.
