@@ -186,8 +186,8 @@ fn a_founder_that_lost_everything_is_nobody_special() {
 fn who_waits_for_a_name_does_not_publish_it_while_it_restarts() {
     let mut world = all_up();
     // gamma's store is of before alpha's last renewals: by it alone, alpha is gone.
-    world.run(3_000);
     world.save_store("gamma");
+    world.run(4_000);
     let gamma = world.key("gamma").host_key();
     world.cut_power("gamma");
     let renewed = |world: &mut World| {
