@@ -119,11 +119,13 @@ fn sizes_that_do_not_fit() {
     assert!(!is_answered(|path| replace(path, &[bytes(path), vec![0; 4]].concat())), "longer than it says");
     assert!(
         !is_answered(|path| {
-            // As long as it says, but with nothing behind its first page: reading it could raise SIGBUS.
-            let whole = bytes(path);
-            replace(path, &whole[..4096]);
+            // As long as it says, and whole where the answer lies, but with a hole before that: reading one could raise SIGBUS.
+            replace(path, &bytes(path));
             let file = std::fs::File::options().write(true).open(path).expect("open");
-            file.set_len(whole.len() as u64).expect("stretched");
+            let punch = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+            let fd = std::os::fd::AsRawFd::as_raw_fd(&file);
+            // SAFETY: our own descriptor.
+            assert_eq!(unsafe { libc::fallocate(fd, punch, 4096, 16_384) }, 0, "no hole can be punched here");
         }),
         "sparse"
     );
