@@ -187,6 +187,37 @@ fn of_two_settings_of_one_revision_every_node_keeps_the_same() {
     }
 }
 
+#[test]
+fn secret_and_certificate_may_come_as_credentials() {
+    let cluster = Cluster::new(18_442, 30_000);
+    cluster.write_settings_with(1, |settings| settings.admission = Admission::Certified);
+    let mut alpha = cluster.daemon("alpha", 1, &["earth"], &[]);
+    let credentials = alpha.dir.join("credentials");
+    std::fs::create_dir(&credentials).unwrap();
+    // Where the units find no file they pass this.
+    std::fs::write(credentials.join("host.cert"), "none\n").unwrap();
+    std::fs::rename(cluster.dir.path().join("network.secret"), credentials.join("network.secret")).unwrap();
+    alpha.env.push(("CREDENTIALS_DIRECTORY".into(), credentials.clone().into()));
+    started(&mut alpha);
+    alpha.wait_status("want of a certificate", SOON, |s| s.warnings.iter().any(|w| w.contains("has none")));
+    let text = |serial_after_ms, names: &[&str]| {
+        std::thread::sleep(Duration::from_millis(serial_after_ms));
+        let certificate = certify(&cluster, key_of(&alpha), "alpha", names, DAY_MS);
+        mesher_config::certificate::to_file_text(&certificate, "for a test")
+    };
+    // systemd renews credentials at a restart, or at a reload where it is told to (RefreshOnReload=).
+    std::fs::write(credentials.join("host.cert"), text(0, &["earth"])).unwrap();
+    alpha.reload();
+    alpha.wait_for("earth.sol", Some(alpha.address), SOON);
+    // Of a credential and a file the one that was signed later counts, whichever it is.
+    std::fs::write(alpha.dir.join("host.cert"), text(5, &["mars"])).unwrap();
+    alpha.wait_for("earth.sol", None, SOON);
+    std::fs::write(credentials.join("host.cert"), text(5, &["earth"])).unwrap();
+    alpha.stop();
+    started(&mut alpha);
+    alpha.wait_for("earth.sol", Some(alpha.address), SOON);
+}
+
 /// Gives a daemon a secret file of its own.
 fn own_secrets(cluster: &Cluster, daemon: &Daemon) {
     let (shared, own) = (cluster.dir.path().join("network.secret"), daemon.dir.join("network.secret"));
