@@ -162,3 +162,35 @@ fn a_machine_at_1970_that_claimed_alone_is_raised_when_it_meets_the_others() {
     }
     assert!(world.machines["gamma"].events.iter().any(|e| matches!(e, Event::EpochsRaised { .. })));
 }
+
+#[test]
+fn an_epoch_that_was_ahead_of_a_slow_clock_is_not_moved_by_what_the_clock_was_slow() {
+    const HOUR_MS: i64 = 3_600_000;
+    let mut world = World::new(&[("alpha", &["a"]), ("beta", &["b"]), ("gamma", &["c"])]);
+    world.boot_founder("alpha");
+    world.run(6_000);
+    world.boot("beta");
+    world.boot("gamma");
+    world.run(3_000);
+    // gamma restarts with a clock that is an hour slow, alone, and claims x: above its own last stamp, so rightly.
+    world.stop("gamma");
+    let gamma = world.machines.get_mut("gamma").unwrap();
+    gamma.clock_off_ms = -HOUR_MS;
+    gamma.names.push("x");
+    world.cut.extend([("alpha", "gamma"), ("beta", "gamma")]);
+    world.boot("gamma");
+    world.run(6_000);
+    assert_sees(&world, "gamma", "x", Some("gamma"));
+    // Half a minute later beta claims it too.
+    world.run(30_000);
+    world.machines.get_mut("beta").unwrap().names.push("x");
+    let (now, config) = (world.now("beta"), world.config("beta"));
+    world.node("beta").set_config(now, config);
+    world.run(1_000);
+    assert_sees(&world, "beta", "x", Some("beta"));
+    world.cut.clear();
+    world.run(60_000);
+    for on in ["alpha", "beta", "gamma"] {
+        assert_sees(&world, on, "x", Some("gamma"));
+    }
+}

@@ -5,7 +5,7 @@
 //! waits for a peer that has joined, or for `join_timeout`. Whoever only goes on renewing does with a peer that was a
 //! member before: so a mesh whose machines all restart at once is back at once.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use super::{Effect, Node, Phase};
 use crate::event::{BrokenBy, Event, JoinedBy};
@@ -203,15 +203,21 @@ impl Node {
         }
     }
 
-    fn raise_epochs(&mut self, now: Now, alone: &BTreeSet<ClaimName>, by_ms: u64) {
-        let held: Vec<ClaimBody> = alone
-            .iter()
-            .filter_map(|name| self.own.claim(name))
-            .filter(|claim| claim.state == ClaimState::Held)
-            .map(|claim| (**claim).clone())
-            .collect();
-        for mut claim in held {
-            claim.epoch = claim.epoch.saturating_add(by_ms).min(crate::record::MAX_STAMP);
+    /// Moves claims that were minted by a clock that was slow by `by_ms` to when they were really minted. One that lay ahead of
+    /// that clock already, because others' epochs or own former ones were known, is moved only if that is still earlier.
+    fn raise_epochs(&mut self, now: Now, alone: &BTreeMap<ClaimName, u64>, by_ms: u64) {
+        let minted_ms = |clock_ms: &u64| clock_ms.saturating_add(by_ms).min(crate::record::MAX_STAMP);
+        let raised = alone.iter().filter_map(|(name, clock_ms)| {
+            let claim = self.own.claim(name).filter(|claim| claim.state == ClaimState::Held)?;
+            let epoch = minted_ms(clock_ms);
+            (epoch > claim.epoch).then(|| ClaimBody { epoch, ..(**claim).clone() })
+        });
+        let raised: Vec<ClaimBody> = raised.collect();
+        if raised.is_empty() {
+            return;
+        }
+        for mut claim in raised {
+            self.own.see_stamp(claim.epoch);
             claim.seq = self.own.next_seq();
             let claim = Signed::sign(&self.network, &self.key, claim);
             self.own.set_claim(claim.clone());

@@ -18,8 +18,9 @@ pub struct OwnState {
     last_renewal: Option<Now>,
     /// The host record before the last: the last may have been saved and never sent.
     record_before: u64,
-    /// Names whose claims were minted before this host's clock had been held against a peer's.
-    minted_alone: BTreeSet<ClaimName>,
+    /// Names whose claims were minted before this host's clock had been held against a peer's, each with what the clock said
+    /// then, in milliseconds since 1970.
+    minted_alone: BTreeMap<ClaimName, u64>,
     /// Names that this host held when it last ran.
     held: BTreeSet<ClaimName>,
     record: Option<Signed<HostBody>>,
@@ -37,7 +38,7 @@ pub struct SavedOwn {
     last_renewal: Option<Now>,
     /// The host record before the last: the last may have been saved and never sent.
     record_before: u64,
-    minted_alone: Vec<ClaimName>,
+    minted_alone: Vec<(ClaimName, u64)>,
     held: Vec<ClaimName>,
     record: Option<Vec<u8>>,
     claims: Vec<Vec<u8>>,
@@ -113,7 +114,11 @@ impl OwnState {
             last_stamp: self.last_stamp,
             last_renewal: self.last_renewal,
             record_before: self.record_before,
-            minted_alone: self.minted_alone.iter().cloned().collect(),
+            minted_alone: self
+                .minted_alone
+                .iter()
+                .map(|(name, clock_ms)| (name.clone(), *clock_ms))
+                .collect(),
             held: self.held.iter().cloned().collect(),
             record: self.record.as_ref().map(Signed::encode),
             claims: self.claims.values().map(Signed::encode).collect(),
@@ -161,11 +166,11 @@ impl OwnState {
         self.last_stamp = self.last_stamp.max(stamp);
     }
 
-    pub(super) fn add_minted_alone(&mut self, name: ClaimName) {
-        self.minted_alone.insert(name);
+    pub(super) fn add_minted_alone(&mut self, name: ClaimName, clock_ms: u64) {
+        self.minted_alone.insert(name, clock_ms);
     }
 
-    pub(super) fn take_minted_alone(&mut self) -> BTreeSet<ClaimName> {
+    pub(super) fn take_minted_alone(&mut self) -> BTreeMap<ClaimName, u64> {
         std::mem::take(&mut self.minted_alone)
     }
 

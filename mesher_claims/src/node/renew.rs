@@ -60,7 +60,7 @@ impl Node {
                 Some(claim) => claim.epoch,
                 None => {
                     if !self.clock_compared {
-                        self.own.add_minted_alone(name.clone());
+                        self.own.add_minted_alone(name.clone(), self.clock.at(now));
                     }
                     self.mint(now, self.store.largest_epoch(&name))
                 }
