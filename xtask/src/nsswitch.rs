@@ -99,13 +99,16 @@ fn add_to_line(line: &str, words: &[Word<'_>]) -> String {
 
 fn remove_from_line(line: &str, words: &[Word<'_>]) -> String {
     let mut out = line.to_owned();
+    // Words from here on are gone, with nothing left behind them.
+    let mut gone_from = words.len();
     // From behind, so that the places of the words before stay true.
     for (index, word) in words.iter().enumerate().rev().filter(|(_, word)| word.text == SOURCE) {
         let actions = words[index + 1..].iter().take_while(|word| word.is_action()).count();
         let end = words[index + actions].end();
-        match words.get(index + actions + 1) {
+        match words[..gone_from].get(index + actions + 1) {
             Some(next) => out.replace_range(word.start..next.start, ""),
             None => {
+                gone_from = index;
                 let before = out[..word.start].trim_end().len();
                 out.replace_range(before..end, "");
             }
@@ -121,6 +124,13 @@ mod tests {
     use std::time::SystemTime;
 
     use super::{add, remove};
+
+    #[test]
+    fn takes_out_what_is_there_twice() {
+        assert_eq!(remove("hosts: files mesher mesher\n"), "hosts: files\n");
+        assert_eq!(remove("hosts: mesher [NOTFOUND=return] mesher # ours\n"), "hosts: # ours\n");
+        assert_eq!(remove("hosts: mesher mesher dns mesher\n"), "hosts: dns\n");
+    }
 
     /// What a line becomes, for each way in which distributions write it.
     const LINES: [(&str, &str); 9] = [
