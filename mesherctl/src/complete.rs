@@ -27,6 +27,13 @@ pub(crate) fn registration(shell: Shell) -> Result<Vec<u8>, Failure> {
         .ok_or_else(|| Failure::Other(format!("there are no completions for {name}")))?;
     let mut script = Vec::new();
     completer.write_registration("COMPLETE", "mesherctl", "mesherctl", "mesherctl", &mut script)?;
+    if shell == Shell::Zsh {
+        // Installed as a file, the script is the completing function itself when it is first called: without this line
+        // the first tab would only define what the second one uses.
+        script.extend_from_slice(
+            b"[ \"$funcstack[1]\" = _mesherctl ] && _clap_dynamic_completer_mesherctl \"$@\"\n",
+        );
+    }
     Ok(script)
 }
 

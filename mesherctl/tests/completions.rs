@@ -142,6 +142,20 @@ fn zsh_completes_names_and_peers() {
 }
 
 #[test]
+fn zsh_completes_at_the_first_tab_where_the_script_is_installed() {
+    let dir = tempfile::tempdir().unwrap();
+    serve(dir.path());
+    let place = dir.path().join("functions");
+    std::fs::create_dir(&place).unwrap();
+    let prepare = format!(
+        "mesherctl completions zsh > {0}/_mesherctl; fpath=({0} $fpath); autoload -Uz compinit; compinit -u -D",
+        place.display()
+    );
+    let (typed, wanted) = TYPED[0];
+    type_until(dir.path(), "zsh -f -i", &prepare, typed, wanted);
+}
+
+#[test]
 fn fish_completes_names_and_peers() {
     let dir = tempfile::tempdir().unwrap();
     serve(dir.path());

@@ -16,6 +16,13 @@ struct File {
     mode: u32,
 }
 
+/// Each shell, and where it looks for the completions of others' programs.
+const COMPLETIONS: [(&str, &str); 3] = [
+    ("bash", "usr/share/bash-completion/completions/mesherctl"),
+    ("fish", "usr/share/fish/vendor_completions.d/mesherctl.fish"),
+    ("zsh", "usr/share/zsh/vendor-completions/_mesherctl"),
+];
+
 /// The pages for operators.
 const PAGES: [&str; 9] = [
     "configuration.md",
@@ -53,6 +60,7 @@ pub(crate) fn build() -> Result<PathBuf> {
     let manual = paths::target().join("man");
     remove_tree(&manual)?;
     host::output(Command::new(paths::target().join("release/mesher_manual")).arg(&manual).arg(date()?))?;
+    completions()?;
 
     let tree = paths::dist();
     let fresh = tree.with_extension("new");
@@ -135,6 +143,9 @@ fn files() -> Result<Vec<File>> {
     for page in list(&target.join("man"))? {
         files.push(file(target.join("man").join(&page), &format!("usr/share/man/{}", page.display()), 0o644));
     }
+    for (shell, place) in COMPLETIONS {
+        files.push(file(target.join("completions").join(shell), place, 0o644));
+    }
     // What somebody on a machine without the repository wants to read.
     for page in PAGES {
         files.push(file(repository.join("docs").join(page), &format!("{doc}/{page}"), 0o644));
@@ -162,6 +173,19 @@ fn place(file: &File, tree: &Path) -> Result<()> {
 pub(crate) fn remove_tree(tree: &Path) -> Result<()> {
     if tree.exists() {
         fs::remove_dir_all(tree).with_context(|| format!("removing {}", tree.display()))?;
+    }
+    Ok(())
+}
+
+/// Has the tool write its completions.
+fn completions() -> Result<()> {
+    let directory = paths::target().join("completions");
+    fs::create_dir_all(&directory).with_context(|| format!("creating {}", directory.display()))?;
+    for (shell, _) in COMPLETIONS {
+        let mut tool = Command::new(paths::target().join("release/mesherctl"));
+        let script = host::output(tool.args(["completions", shell]))?;
+        fs::write(directory.join(shell), script)
+            .with_context(|| format!("writing completions for {shell}"))?;
     }
     Ok(())
 }

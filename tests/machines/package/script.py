@@ -81,7 +81,7 @@ with subtest("installed: the module, then its line in nsswitch.conf; nothing run
     assert (seen := nsswitch()) == NAMED, seen
     assert alpha.succeed(f"stat --format='%a %U %G' {NSSWITCH}").strip() == "640 root root"
     assert "~previous" in version("data-mesher") and "~previous" in version("libnss-mesher")
-    alpha.succeed(f"systemctl is-enabled {SERVICE} {SOCKET}", f"test -s {MODULE}")
+    alpha.succeed(f"systemctl is-enabled {SERVICE} {SOCKET}", f"test -s {MODULE}", "test -s /usr/share/bash-completion/completions/mesherctl")
     alpha.require_unit_state(SERVICE, "inactive")
     alpha.fail("getent ahosts earth.sol")
 
