@@ -37,6 +37,8 @@ if answers(alpha, ["earth.sol"])["earth.sol"] != set(ALPHA):
     wait_for_answers([alpha], {"earth.sol": ALPHA}, TTL + 10)
     beta.succeed("systemctl start data-mesher.socket")
 wait_for_answers([alpha, beta], WHOLE)
+# What is to be found after a restart on a full disk must have had room once.
+alpha.wait_until_succeeds(f"grep --quiet --text mars {STATE}/store.state", timeout=60)
 
 with subtest("/var is full: for longer than the TTL no name is lost, here or there"):
     fill(STATE)
