@@ -65,8 +65,9 @@ pub fn write_in_kept_room(path: &Path, payload: &[u8]) -> io::Result<()> {
     }
     // Unless the swap is on disk, the former file is the one to be found after a crash: it must not be overwritten then.
     sync_directory_of(path).inspect_err(|_| drop(std::fs::remove_file(&beside)))?;
-    if !beside.exists() {
-        // The room for the next. If there is none now, there may be then.
+    let length = parts.iter().map(|part| part.len() as u64).sum();
+    if std::fs::metadata(&beside).map_or(0, |kept| kept.len()) < length {
+        // The room for the next: the former file was smaller, or there was none. If there is no room now, there may be then.
         let _ = overwrite_and_sync(&beside, &parts);
     }
     Ok(())
@@ -192,6 +193,18 @@ mod tests {
             let mut now = [number(&path), number(&path.with_extension("new"))];
             now.sort_by_key(|number| both.iter().position(|known| known == number));
             assert_eq!(now, both, "no file is made any more");
+        }
+    }
+
+    #[test]
+    fn the_kept_room_grows_with_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, kept) = (dir.path().join("x.state"), dir.path().join("x.new"));
+        for length in [10, 5_000, 20_000, 20_000] {
+            write_in_kept_room(&path, &vec![7; length]).unwrap();
+            assert_eq!(read(&path).unwrap().unwrap().len(), length);
+            let room = std::fs::metadata(&kept).unwrap().len();
+            assert!(room >= (HEADER + length) as u64, "{room} bytes kept for {length}");
         }
     }
 
