@@ -44,6 +44,7 @@ no_panic! {
     pub mod protocol;
     mod query;
     mod record;
+    mod reverse;
     mod snapshot;
     mod table;
 }
@@ -51,7 +52,8 @@ no_panic! {
 pub use deadline::Deadline;
 pub use query::Query;
 pub use record::{Family, Parts, Record, Shared};
-pub use snapshot::{AddressRecords, Answer, Records, Snapshot};
+pub use reverse::AddressRecords;
+pub use snapshot::{Answer, Records, Snapshot};
 pub use table::{Damage, Fault, Table, Unreadable};
 
 #[cfg(feature = "std")]

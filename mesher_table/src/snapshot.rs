@@ -4,17 +4,17 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::format::{
     BUCKET_SLOTS, D_BUCKETS, D_CONTAIN, D_CONTAIN_LEN, D_GENERATION, D_INDEX, D_PROBE, D_RECORD_COUNT,
-    D_RECORDS, D_RECORDS_END, D_REVERSE_V4, D_REVERSE_V4_LEN, D_REVERSE_V6, D_REVERSE_V6_LEN, D_SEAL, D_SEED,
+    D_RECORDS, D_RECORDS_END, D_SEAL, D_SEED,
     D_USED, D_WILD, DIRECTORY_WORDS, LINE_WORDS, MAX_ALIASES, MAX_CONTAIN, MAX_PROBE, SEAL, words_for,
 };
 use crate::query::Query;
-use crate::record::{Family, Record};
+use crate::record::Record;
 use crate::table::Damage;
 
 /// One arena as a reader finds it; valid only inside [`Table::read`](crate::Table::read).
 #[derive(Clone, Copy)]
 pub struct Snapshot<'a> {
-    arena: &'a [AtomicU32],
+    pub(crate) arena: &'a [AtomicU32],
     directory: &'a [AtomicU32; DIRECTORY_WORDS],
     publication: u32,
 }
@@ -67,48 +67,6 @@ impl<'a> Iterator for Records<'a> {
     }
 }
 
-/// The records that have an address.
-#[derive(Clone)]
-pub struct AddressRecords<'a> {
-    snapshot: Snapshot<'a>,
-    family: Family,
-    wanted: u128,
-    /// The pairs not looked at yet.
-    pairs: &'a [[AtomicU32; 2]],
-}
-
-impl AddressRecords<'_> {
-    /// A pair's address as a number.
-    fn key(&self, pair: &[AtomicU32; 2]) -> Result<u128, Damage> {
-        let [key, _] = pair.each_ref().map(|word| word.load(Ordering::Relaxed));
-        match self.family {
-            Family::V4 => Ok(key.into()),
-            Family::V6 => self.snapshot.v6_at(key as usize),
-        }
-    }
-}
-
-impl<'a> Iterator for AddressRecords<'a> {
-    type Item = Result<Record<'a>, Damage>;
-
-    #[inline(never)]
-    fn next(&mut self) -> Option<Self::Item> {
-        let (pair, rest) = self.pairs.split_first()?;
-        match self.key(pair) {
-            Ok(found) if found == self.wanted => {
-                self.pairs = rest;
-                let [_, place] = pair.each_ref().map(|word| word.load(Ordering::Relaxed));
-                Some(self.snapshot.record(place))
-            }
-            Ok(_) => None,
-            Err(damage) => {
-                self.pairs = &[];
-                Some(Err(damage))
-            }
-        }
-    }
-}
-
 impl<'a> Snapshot<'a> {
     #[inline]
     pub(crate) fn new(arena: &'a [AtomicU32], publication: u32) -> Result<Self, Damage> {
@@ -118,7 +76,7 @@ impl<'a> Snapshot<'a> {
     }
 
     #[inline]
-    fn word(&self, at: usize) -> u32 {
+    pub(crate) fn word(&self, at: usize) -> u32 {
         self.directory.get(at).map_or(0, |word| word.load(Ordering::Relaxed))
     }
 
@@ -133,7 +91,7 @@ impl<'a> Snapshot<'a> {
     }
 
     #[inline]
-    fn record(&self, at: u32) -> Result<Record<'a>, Damage> {
+    pub(crate) fn record(&self, at: u32) -> Result<Record<'a>, Damage> {
         Record::parse(self.arena, at as usize, self.word(D_RECORDS_END) as usize)
     }
 
@@ -332,41 +290,6 @@ impl<'a> Snapshot<'a> {
         }
         records.map_while(Result::ok).take_while(Record::is_alias).take(MAX_ALIASES)
     }
-
-    /// The records with this address, in the order the writer gave: canonical names before aliases.
-    ///
-    /// `address` holds the address's bytes, four or sixteen.
-    pub fn find_address(&self, family: Family, address: &[u8]) -> Result<AddressRecords<'a>, Damage> {
-        let (start, count) = match family {
-            Family::V4 => (D_REVERSE_V4, D_REVERSE_V4_LEN),
-            Family::V6 => (D_REVERSE_V6, D_REVERSE_V6_LEN),
-        };
-        let pairs = self.arena.get(self.word(start) as usize..).ok_or(Damage)?.as_chunks::<2>().0;
-        let pairs = pairs.get(..self.word(count) as usize).ok_or(Damage)?;
-        let mut found = AddressRecords { snapshot: *self, family, wanted: number(address), pairs };
-        let (mut low, mut high) = (0_usize, pairs.len());
-        while low < high {
-            let middle = low.wrapping_add(high.wrapping_sub(low) >> 1);
-            if found.key(pairs.get(middle).ok_or(Damage)?)? < found.wanted {
-                low = middle.wrapping_add(1);
-            } else {
-                high = middle;
-            }
-        }
-        found.pairs = pairs.get(low..).unwrap_or_default();
-        Ok(found)
-    }
-
-    fn v6_at(&self, at: usize) -> Result<u128, Damage> {
-        let words = self.arena.get(at..).and_then(<[_]>::first_chunk::<4>).ok_or(Damage)?;
-        let word_bytes = words.each_ref().map(|word| word.load(Ordering::Relaxed).to_ne_bytes());
-        Ok(number(word_bytes.as_flattened()))
-    }
-}
-
-/// An address as a number: its first byte is the most significant.
-pub(crate) fn number(address: &[u8]) -> u128 {
-    address.iter().fold(0, |number, byte| number << 8 | u128::from(*byte))
 }
 
 /// A hash's bucket and tag. The bucket comes from the upper half, by multiplication, so that any number of buckets
