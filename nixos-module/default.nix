@@ -15,6 +15,11 @@
 let
   inherit (lib) mkOption types;
   cfg = config.services.data-mesher;
+  # What `externalPath` of newer libs is; NixOS 25.05 has no such name.
+  externalPath = types.pathWith {
+    absolute = true;
+    inStore = false;
+  };
 in
 {
   imports = [
@@ -45,7 +50,7 @@ in
     };
 
     secretFile = mkOption {
-      type = types.externalPath;
+      type = externalPath;
       default = "/etc/data-mesher/network.secret";
       example = lib.literalExpression "config.sops.secrets.network-secret.path";
       description = ''
@@ -57,7 +62,7 @@ in
     };
 
     certificateFile = mkOption {
-      type = types.nullOr types.externalPath;
+      type = types.nullOr externalPath;
       default = null;
       example = "/var/lib/secrets/host.cert";
       description = ''

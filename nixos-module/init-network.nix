@@ -10,6 +10,11 @@ let
   inherit (lib) mkOption types;
   cfg = config.services.data-mesher;
   init = cfg.initNetwork;
+  # What `externalPath` of newer libs is; NixOS 25.05 has no such name.
+  externalPath = types.pathWith {
+    absolute = true;
+    inStore = false;
+  };
 
   runtimeDirectory = "/run/data-mesher-network";
   mesherctl = lib.getExe' cfg.package "mesherctl";
@@ -52,7 +57,7 @@ in
     };
 
     directory = mkOption {
-      type = types.externalPath;
+      type = externalPath;
       default = "/var/lib/data-mesher-network";
       description = ''
         Where the network's files are made: `network.key`, which signs settings and certificates and should be moved to a

@@ -8,6 +8,11 @@
 }:
 let
   inherit (lib) mkOption types;
+  # What `externalPath` of newer libs is; NixOS 25.05 has no such name.
+  externalPath = types.pathWith {
+    absolute = true;
+    inStore = false;
+  };
 
   # A type that takes what `pattern` matches, with words of our own for what it is.
   matching =
@@ -106,7 +111,7 @@ let
     link_local = optional types.bool {
       description = "Whether to announce the interfaces' link-local addresses too (the daemon's default: no).";
     };
-    certificate_file = optional types.externalPath {
+    certificate_file = optional externalPath {
       example = "/var/lib/mesh/host.cert";
       description = ''
         This machine's certificate, as a file that the daemon reads itself and takes up as it changes, so one that the user
@@ -162,7 +167,7 @@ let
 
   exportTo =
     example: what:
-    optional types.externalPath {
+    optional externalPath {
       inherit example;
       description = "${what} Elsewhere than below `/run/data-mesher`, the folder must be there when the service starts, and the user `data-mesher` must be able to write to it.";
     };

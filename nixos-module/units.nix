@@ -54,6 +54,7 @@ in
   options.services.data-mesher = {
     finalSettings = lib.mkOption {
       type = lib.types.attrsOf lib.types.anything;
+      default = { };
       internal = true;
       description = "The settings as they go into the configuration file.";
     };

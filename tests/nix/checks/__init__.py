@@ -3,6 +3,7 @@
     tools.py     nix, the linters, the project's own programs
     sources.py   checks that need no nixpkgs: syntax, format, dead code, files, the flake's shape, scripts
     module.py    checks that evaluate the module with nixpkgs' real lib: expectations, units, configuration
+    whole.py     whole machines, among NixOS' own modules
     package.py   the package: its source, and its installation carried out
     machines.py  the VM tests, held against what the project's own driver makes of the same scenarios
     reference.py docs/nixos-options.md

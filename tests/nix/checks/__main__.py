@@ -1,7 +1,8 @@
 """Runs the checks; `cargo xtask test` calls it. The last line is `N passed, N failed`.
 
-NIXPKGS_LIB names nixpkgs' lib directory. Without it, only what needs no nixpkgs runs, and the rest is counted as not run. With
-MESHER_NIX_BUILD=1 beside it, Nix builds the flake for real, which takes minutes.
+NIXPKGS_LIB names nixpkgs' lib directory, and NIXPKGS_NIXOS its directory nixos, if that is not beside it. Without them, only
+what needs no nixpkgs runs, and the rest is counted as not run. With MESHER_NIX_BUILD=1 beside NIXPKGS_LIB, Nix builds the flake
+for real, which takes minutes.
 """
 
 import argparse
@@ -11,12 +12,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import build, machines, mistakes, module, package, reference, schema, sources
+from . import build, machines, mistakes, module, package, reference, schema, sources, whole
 from .tools import Failed, Tools
 
 CHECKS = [
     *sources.CHECKS, *schema.CHECKS, *module.CHECKS, *package.CHECKS, *machines.CHECKS, *reference.CHECKS,
-    *build.CHECKS, *(build.SLOW_CHECKS if os.environ.get(build.ASKED_FOR) else []),
+    *whole.CHECKS, *build.CHECKS, *(build.SLOW_CHECKS if os.environ.get(build.ASKED_FOR) else []),
 ]
 
 
@@ -40,10 +41,10 @@ def main() -> int:
 
 def _run(tools: Tools, only: str) -> int:
     passed = failed = left_out = 0
-    for name, needs_lib, check in [*CHECKS, *mistakes.checks({name: (lib, check) for name, lib, check in CHECKS})]:
+    for name, needs, check in [*CHECKS, *mistakes.checks({name: (needs, check) for name, needs, check in CHECKS})]:
         if only not in name:
             continue
-        if needs_lib and tools.lib is None:
+        if not tools.has(needs):
             left_out += 1
             continue
         begun = time.monotonic()
@@ -56,7 +57,8 @@ def _run(tools: Tools, only: str) -> int:
             passed += 1
             print(f"passed  {name}, {time.monotonic() - begun:.1f} s", flush=True)
     if left_out:
-        print(f"{left_out} more need nixpkgs' lib: set NIXPKGS_LIB to a copy of that directory (docs/nixos.md)")
+        missing = "NIXPKGS_NIXOS" if tools.lib else "NIXPKGS_LIB"
+        print(f"{left_out} more need nixpkgs' lib or its modules: set {missing} to a copy of that directory (docs/nixos.md)")
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 

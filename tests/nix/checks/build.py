@@ -157,5 +157,5 @@ def _walk(folder: Path) -> list[Path]:
     ]
 
 
-CHECKS = [("flake: by Nix", True, shown)]
-SLOW_CHECKS = [("build: flake", True, everything)]
+CHECKS = [("flake: by Nix", "lib", shown)]
+SLOW_CHECKS = [("build: flake", "lib", everything)]

@@ -143,8 +143,8 @@ def _files(units: dict[str, str]) -> dict[str, str]:
 
 
 CHECKS = [
-    ("machines: scripts", False, scripts),
-    ("machines: drop-ins", True, drop_ins),
-    ("machines: same", True, same),
-    ("machines: networks", True, networks),
+    ("machines: scripts", "", scripts),
+    ("machines: drop-ins", "lib", drop_ins),
+    ("machines: same", "lib", same),
+    ("machines: networks", "lib", networks),
 ]

@@ -41,7 +41,7 @@ MISTAKES = [
     Mistake("a script that does not compile", "tests/machines/units/script.py", "start_all()", "start_all(", "scripts",
             "was never closed"),
     Mistake("a misspelt option of NixOS", f"{M}/units.nix", "systemd.packages =", "systemd.package-units =", "module: examples",
-            "Did you mean `systemd.packages'"),
+            "The option `systemd.package-units' does not exist"),
     Mistake("a string where a list belongs", f"{M}/units.nix", '[ "multi-user.target" ];\n      # Of', '"multi-user.target";\n      # Of',
             "module: examples",
             "is not of type `list of"),
@@ -58,7 +58,7 @@ MISTAKES = [
     Mistake("the whole package on nscd's library path", f"{M}/nss.nix", "lib.getLib cfg.package", 'cfg.package // { lib = cfg.package; }',
             "module: lookups",
             "nscd's library path"),
-    Mistake("secrets that may lie in the store", f"{M}/default.nix", "type = types.externalPath;", "type = types.path;", "module: secrets",
+    Mistake("secrets that may lie in the store", f"{M}/default.nix", "inStore = false;", "inStore = null;", "module: secrets",
             "-secret\"; is taken"),
     Mistake("a reload that looks for the secret elsewhere", f"{M}/units.nix", "lib.mkForce cfg.secretFile", 'lib.mkForce "/etc/secret"',
             "module: secrets", "where a reload finds the secret"),
@@ -112,6 +112,14 @@ MISTAKES = [
             "addresses: expected"),
     Mistake("nodes in /etc/hosts", "tests/nix/vm-tests.nix", "assignIP = false", "assignIP = true", "machines: same",
             "written into /etc/hosts"),
+    Mistake("nodes in /etc/hosts, by NixOS' own framework", "tests/nix/vm-tests.nix", "assignIP = false", "assignIP = true", "whole: tests",
+            "the framework writes into /etc/hosts"),
+    Mistake("a stub that is not like NixOS", "tests/nix/stubs/nixos.nix", 'lib.mkOrder 998 [ "files" ]', 'lib.mkOrder 1001 [ "files" ]',
+            "whole: machines", "hosts: expected"),
+    Mistake("an option that only NixOS has, misspelt", f"{M}/units.nix", "networking.firewall.allowedUDPPorts", "networking.firewall.allowUDPPorts",
+            "whole: machines", "allowUDPPorts' does not exist"),
+    Mistake("a container that may change the table", "docs/nixos.md", 'bindMounts."/run/data-mesher" = { };',
+            'bindMounts."/run/data-mesher".isReadOnly = false;', "whole: containers", "the mount"),
     Mistake("an option of mesherctl misread", "tests/nix/vm-tests.nix", '"--" + ', '"-" + ', "machines: networks",
             "unexpected argument"),
     Mistake("a library in the package's other output, seen by Nix", f"{M}/package.nix", "-t $out/lib/systemd/catalog",
@@ -139,15 +147,15 @@ MISTAKES = [
 _COPIED = ["flake.nix", M, "tests/nix", "tests/machines", "docs"]
 
 
-def checks(known: dict[str, tuple[bool, Callable]]) -> list[tuple[str, bool, Callable]]:
+def checks(known: dict[str, tuple[str, Callable]]) -> list[tuple[str, str, Callable]]:
     """A check for every mistake, and one that every check has a mistake."""
-    made: list[tuple[str, bool, Callable]] = [("planted: a mistake for every check", False, lambda _tools: _complete(known))]
+    made: list[tuple[str, str, Callable]] = [("planted: a mistake for every check", "", lambda _tools: _complete(known))]
     for mistake in MISTAKES:
         if mistake.found_by not in known:
             # One of the checks that have to be asked for.
             continue
-        needs_lib, check = known[mistake.found_by]
-        made.append((f"planted: {mistake.what}, found by {mistake.found_by!r}", needs_lib, _planted(mistake, check)))
+        needs, check = known[mistake.found_by]
+        made.append((f"planted: {mistake.what}, found by {mistake.found_by!r}", needs, _planted(mistake, check)))
     return made
 
 
@@ -157,7 +165,7 @@ def table() -> str:
     return "\n".join(["| planted | in | found by |", "|---|---|---|", *rows])
 
 
-def _complete(known: dict[str, tuple[bool, Callable]]) -> None:
+def _complete(known: dict[str, tuple[str, Callable]]) -> None:
     if missing := set(known) - {mistake.found_by for mistake in MISTAKES}:
         raise Failed(f"never seen to fail: {', '.join(sorted(missing))}")
 

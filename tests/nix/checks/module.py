@@ -15,11 +15,16 @@ MEMBER = f'services.data-mesher = {{ enable = true; settings.network.id = "{ID}"
 
 def evaluate(tools: Tools, *modules: str, cross: bool = False) -> dict:
     """What a machine with these modules would have. A module is a file or the inside of an attribute set."""
-    written = " ".join(module if module.startswith("/") else f"{{ {module} }}" for module in modules)
     return tools.evaluate(
         f"import {tools.repository}/tests/nix/evaluate.nix {{ libPath = {tools.lib}; crossCompiled = {str(cross).lower()}; "
-        f"modules = [ {{ networking.hostName = (import {tools.lib}).mkDefault \"alpha\"; }} {written} ]; }}"
+        f"modules = [ {written(tools, *modules)} ]; }}"
     )
+
+
+def written(tools: Tools, *modules: str) -> str:
+    """Modules as elements of a list in Nix, after one that gives the machine a name."""
+    named = f"{{ networking.hostName = (import {tools.lib}).mkDefault \"alpha\"; }}"
+    return " ".join([named, *(module if module.startswith("/") else f"{{ {module} }}" for module in modules)])
 
 
 def examples(tools: Tools) -> dict[str, dict]:
@@ -298,15 +303,15 @@ def _refused(tools: Tools, module: str, *parts: str) -> None:
 
 
 CHECKS = [
-    ("module: examples", True, sound),
-    ("module: lookups", True, lookups),
-    ("module: secrets", True, secrets),
-    ("module: exports", True, exports),
-    ("module: port", True, port),
-    ("module: switching", True, switching),
-    ("module: types", True, types),
-    ("module: old names", True, old_names),
-    ("module: network", True, network),
-    ("module: configuration", True, configuration),
-    ("module: units", True, units),
+    ("module: examples", "lib", sound),
+    ("module: lookups", "lib", lookups),
+    ("module: secrets", "lib", secrets),
+    ("module: exports", "lib", exports),
+    ("module: port", "lib", port),
+    ("module: switching", "lib", switching),
+    ("module: types", "lib", types),
+    ("module: old names", "lib", old_names),
+    ("module: network", "lib", network),
+    ("module: configuration", "lib", configuration),
+    ("module: units", "lib", units),
 ]

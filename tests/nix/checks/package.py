@@ -134,7 +134,7 @@ def _name(tools: Tools, member: str) -> str:
 
 
 CHECKS = [
-    ("package: manifest", True, manifest),
-    ("package: source", False, source),
-    ("package: installation", True, installation),
+    ("package: manifest", "lib", manifest),
+    ("package: source", "", source),
+    ("package: installation", "lib", installation),
 ]

@@ -29,6 +29,8 @@ def _code(text: str) -> str:
 
 
 def _escape(text: str) -> str:
+    # Libs of different age call a section with free keys differently.
+    text = "attribute set of TOML values" if text in ("TOML value", "open submodule of (TOML value)") else text
     return re.sub(r"([*_<>])", r"\\\1", text)
 
 
@@ -68,7 +70,7 @@ def planted(tools: Tools) -> None:
 
 
 CHECKS = [
-    ("reference: mistakes", False, planted),
-    ("reference: examples", False, examples),
-    ("reference: options", True, options),
+    ("reference: mistakes", "", planted),
+    ("reference: examples", "", examples),
+    ("reference: options", "lib", options),
 ]

@@ -70,10 +70,10 @@ def scripts(tools: Tools) -> None:
 
 
 CHECKS = [
-    ("syntax", False, syntax),
-    ("formatting", False, formatting),
-    ("dead code", False, dead_code),
-    ("files", False, files),
-    ("flake", False, flake),
-    ("scripts", False, scripts),
+    ("syntax", "", syntax),
+    ("formatting", "", formatting),
+    ("dead code", "", dead_code),
+    ("files", "", files),
+    ("flake", "", flake),
+    ("scripts", "", scripts),
 ]

@@ -24,12 +24,24 @@ class Tools:
     dist: Path
     scratch: Path
     lib: Path | None = field(default=None)
+    nixos: Path | None = field(default=None)
 
     def __post_init__(self) -> None:
         given = os.environ.get("NIXPKGS_LIB")
         self.lib = Path(given).resolve() if given else None
         if self.lib and not (self.lib / "modules.nix").is_file():
             raise SystemExit(f"NIXPKGS_LIB: {self.lib} is not nixpkgs' lib: there is no modules.nix in it")
+        # In a checkout of nixpkgs it lies beside lib.
+        given = os.environ.get("NIXPKGS_NIXOS")
+        self.nixos = Path(given).resolve() if given else self.lib and self.lib.parent / "nixos"
+        if self.nixos and not (self.nixos / "modules/module-list.nix").is_file():
+            if given:
+                raise SystemExit(f"NIXPKGS_NIXOS: {self.nixos} is not nixpkgs' nixos: there is no modules/module-list.nix in it")
+            self.nixos = None
+
+    def has(self, needed: str) -> bool:
+        """Whether what a check needs of nixpkgs is at hand: nothing, its "lib", or that and "nixos"."""
+        return {"": True, "lib": self.lib is not None, "nixos": None not in (self.lib, self.nixos)}[needed]
 
     def of(self, repository: Path) -> "Tools":
         """The same tools for another tree."""

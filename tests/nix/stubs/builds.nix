@@ -18,11 +18,13 @@ let
       // {
         inherit name outputs system;
         builder = "/bin/bash";
+        # With something after the script: bash would become the script's last program, such as touch, which closes its outputs
+        # before it ends. Nix takes a builder that has closed them for done, kills it, and finds it killed.
         args = [
           "-euo"
           "pipefail"
           "-c"
-          script
+          "${script}\n:\n"
         ];
         PATH = tools;
       }

@@ -62,12 +62,12 @@ rec {
     anything = type (_: true);
     bool = type builtins.isBool;
     enum = values: type (value: builtins.elem value values);
-    externalPath = path;
     int = type builtins.isInt;
     listOf = element: type (value: builtins.isList value && builtins.all element.check value);
     nonEmptyStr = addCheck str (text: builtins.match "[ \t\n]*" text == null);
     nullOr = base: type (value: value == null || base.check value);
     path = addCheck str (text: builtins.substring 0 1 text == "/");
+    pathWith = _: path;
     port = addCheck int (port: port >= 0 && port <= 65535);
     str = type builtins.isString;
     submodule =
