@@ -91,6 +91,13 @@ pub(crate) fn file_to_write(value: &DeValue<'_>) -> Result<PathBuf, String> {
 pub(crate) fn network_id(value: &DeValue<'_>) -> Result<NetworkId, String> {
     const EXPECTED: &str = "the network's id, as `mesherctl network init` prints it";
     text(value, EXPECTED, |text| {
+        // The example's placeholder, or a word of some guide: what is wrong with it as base64 helps nobody.
+        if !text.trim().chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=')) {
+            return Err(format!(
+                "{text:?} is no id: put the network's id here, the last word that `mesherctl network init` printed \
+                 (`mesherctl network show` on a machine of the network prints it too)"
+            ));
+        }
         text.parse().map_err(|error: KeyError| format!("expected {EXPECTED}, found {error}"))
     })
 }

@@ -111,6 +111,15 @@ fn the_id_is_required_and_checked() {
 }
 
 #[test]
+fn a_placeholder_gets_told_what_belongs_there() {
+    for placeholder in ["THE NETWORK'S ID", "…", "<id>", "PUT-IT-HERE"] {
+        let message = parse(&format!("network.id = \"{placeholder}\""), "alpha").unwrap_err().to_string();
+        assert!(message.contains("is no id: put the network's id here, the last word"), "{message}");
+        assert!(!message.contains("base64"), "{message}");
+    }
+}
+
+#[test]
 fn addresses_that_peers_would_refuse_are_refused_here() {
     for (address, why) in [
         ("0.0.0.0", "unspecified"),

@@ -166,7 +166,7 @@ types! {
 
     reply Watched { change: Option<Change>, missed: u64, }
 
-    reply Reloaded { changed: Vec<String>, needs_restart: Vec<String>, }
+    reply Reloaded { changed: Vec<String>, needs_restart: Vec<String>, warnings: Vec<String>, }
 
     reply Claimed {
         name: String,

@@ -58,7 +58,9 @@ pub(crate) fn reload(out: &Output, socket: &Path, config: &Path) -> Result<(), F
             out.paint(Mood::Warning, "takes effect only with a restart:")
         ))?;
     }
-    Ok(())
+    reloaded.warnings.iter().try_for_each(|warning| {
+        out.print(format_args!("{} {}", out.paint(Mood::Warning, "warning:"), safe(warning)))
+    })
 }
 
 /// The text of the file with the network secrets; none where there is no such file or it is not ours to read. What is wrong with

@@ -15,17 +15,23 @@ pub(crate) struct NewFile<'a> {
     pub(crate) content: &'a str,
 }
 
+/// An error if one of the files is in `directory` already.
+pub(crate) fn refuse_existing<'a>(
+    directory: &Path,
+    mut names: impl Iterator<Item = &'a str>,
+) -> Result<(), Failure> {
+    let existing =
+        names.find_map(|name| Some(directory.join(name)).filter(|path| path.symlink_metadata().is_ok()));
+    existing.map_or(Ok(()), |existing| Err(exists(&existing)))
+}
+
 /// Makes `files` in `directory`, which is made too if it is not there. When this returns without an error all of them are on
 /// the disk, with their content and their modes; with one, none is.
 ///
 /// Each is first written under another name and then linked, because a link, unlike a rename, is never over an existing file.
 pub(crate) fn create_all(directory: &Path, files: &[NewFile<'_>]) -> Result<(), Failure> {
+    refuse_existing(directory, files.iter().map(|file| file.name))?;
     fs::create_dir_all(directory).map_err(Failure::file(directory))?;
-    if let Some(existing) =
-        files.iter().map(|f| directory.join(f.name)).find(|path| path.symlink_metadata().is_ok())
-    {
-        return Err(exists(&existing));
-    }
     let mut made = Made(Vec::new());
     let mut linked = Made(Vec::new());
     for file in files {

@@ -242,7 +242,8 @@ fn changes_say_what_they_did() {
         succeed(&["claim", "earth"], json!({"name": "earth.sol", "holder": "alpha", "held": true}));
     assert_eq!(text, "earth.sol is claimed, and held by this machine\n");
     assert_eq!(succeed(&["release", "earth"], json!({"name": "earth.sol"})).1, "earth.sol is released\n");
-    let reloaded = json!({"changed": ["host.names"], "needs_restart": ["cluster.port"]});
+    let reloaded = json!({"changed": ["host.names"], "needs_restart": ["cluster.port"],
+        "warnings": ["/etc/x: revision 1 is not used"]});
     // A configuration that is not there brings no secret along.
     let (requests, output) =
         converse(&["reload", "--config", "/absent/config.toml"], reload(json!({"parameters": reloaded})));
@@ -252,6 +253,7 @@ fn changes_say_what_they_did() {
         text.contains("reloaded: host.names") && text.contains("only with a restart: cluster.port"),
         "{text}"
     );
+    assert!(text.contains("\nwarning: /etc/x: revision 1 is not used\n"), "{text}");
     let (request, text) = succeed(&["log-level", "debug"], json!({"previous": "info"}));
     assert_eq!(request["parameters"], json!({"level": "debug"}));
     assert!(text.starts_with("log level debug"), "{text}");
@@ -350,7 +352,7 @@ fn a_reload_brings_the_secret_of_the_daemons_own_configuration() {
         file.write_all(text.as_bytes()).unwrap();
     };
     write(&format!("# first\n{id}\n"));
-    let answer = json!({"parameters": {"changed": [], "needs_restart": []}});
+    let answer = json!({"parameters": {"changed": [], "needs_restart": [], "warnings": []}});
     let exchanges = |config_file: &str| {
         let status = Status { config_file: config_file.into(), ..status() };
         vec![vec![json!({"parameters": status})], vec![answer.clone()]]

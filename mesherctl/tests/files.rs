@@ -88,6 +88,8 @@ fn nothing_is_written_over_an_existing_network_and_nothing_is_left_half_done() {
     let (status, message) = fail(&again);
     assert_eq!(status, 1);
     assert!(message.contains("network.key: is there already"), "{message}");
+    // What does not happen is not announced.
+    assert!(!message.contains("About to sign"), "{message}");
     assert_eq!(read_all(), before);
 
     // Only one of the three is in the way: the other two are not made either.

@@ -81,9 +81,10 @@ pub(super) fn state(machine: &Machine<'_>) -> Vec<Finding> {
     let alone = status.peers.iter().all(|peer| peer.state != PeerState::Alive);
     findings.push(match status.state {
         State::Running => Finding::ok(CHECK, status.sentence.clone()),
-        State::Alone if status.peers.is_empty() && !expects_peers(machine) => {
-            Finding::ok(CHECK, format!("{}; alone, and no bootstrap node is configured", status.sentence))
-        }
+        State::Alone if status.peers.is_empty() && !expects_peers(machine) => Finding::ok(
+            CHECK,
+            format!("{}; alone, and cluster.bootstrap_nodes names no other machine", status.sentence),
+        ),
         State::Alone => Finding::wrong(
             CHECK,
             format!("{}: it sees no peer", status.sentence),
@@ -116,5 +117,8 @@ pub(super) fn state(machine: &Machine<'_>) -> Vec<Finding> {
 }
 
 fn expects_peers(machine: &Machine<'_>) -> bool {
-    machine.config.as_ref().is_some_and(|config| !config.cluster.bootstrap_nodes.is_empty())
+    machine
+        .config
+        .as_ref()
+        .is_some_and(|config| !super::network::expects_nobody(&config.cluster.bootstrap_nodes))
 }

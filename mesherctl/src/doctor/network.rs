@@ -47,8 +47,8 @@ pub(super) fn bootstrap(machine: &Machine<'_>) -> Vec<Finding> {
     let Some(config) = &machine.config else { return Vec::new() };
     let peers = machine.status().map(|status| status.peers.as_slice()).unwrap_or_default();
     let nodes = &config.cluster.bootstrap_nodes;
-    if nodes.is_empty() {
-        let text = "no bootstrap node is configured: this machine waits for others to find it";
+    if expects_nobody(nodes) {
+        let text = "cluster.bootstrap_nodes names no other machine: this one waits for others to find it";
         return if peers.is_empty() {
             vec![Finding::unclear(
                 CHECK,
@@ -60,12 +60,51 @@ pub(super) fn bootstrap(machine: &Machine<'_>) -> Vec<Finding> {
         };
     }
     let begun = Instant::now();
-    let sent: Vec<_> = nodes
-        .iter()
+    // Those that the service cannot reach are not asked: from outside its sandbox they may well answer.
+    let (shut, open): (Vec<_>, Vec<_>) = nodes.iter().partition(|node| is_isolated() && !is_address(node));
+    let sent: Vec<_> = open
+        .into_iter()
         .map(|node| (node, addresses_of(node).map(|found| found.into_iter().map(probe).collect::<Vec<_>>())))
         .collect();
     let peer_alive = peers.iter().any(|peer| peer.state == PeerState::Alive);
-    sent.into_iter().map(|(node, probes)| judge(node, probes, peers, peer_alive, begun)).collect()
+    let mut findings: Vec<Finding> = shut.into_iter().map(out_of_reach).collect();
+    findings.extend(sent.into_iter().map(|(node, probes)| judge(node, probes, peers, peer_alive, begun)));
+    findings
+}
+
+/// Whether the list leads to nobody but this machine itself: then nobody is waited for.
+pub(super) fn expects_nobody(nodes: &[BootstrapNode]) -> bool {
+    nodes.iter().all(|node| matches!(node, BootstrapNode::Address(address) if is_own(address)))
+}
+
+/// Whether an address is this machine's: only such can be bound.
+fn is_own(address: &SocketAddr) -> bool {
+    UdpSocket::bind(SocketAddr::new(address.ip(), 0)).is_ok()
+}
+
+/// Whether the service runs without a network of its own, with the sockets that systemd hands in (docs/sandbox.md).
+fn is_isolated() -> bool {
+    let shown = super::output_of("systemctl", &["show", "--property=PrivateNetwork", "data-mesher.service"]);
+    shown.is_some_and(|shown| shown.trim() == "PrivateNetwork=yes")
+}
+
+/// Whether a node is reached without DNS, and without an interface's number.
+fn is_address(node: &BootstrapNode) -> bool {
+    matches!(node, BootstrapNode::Address(_))
+}
+
+fn out_of_reach(node: &BootstrapNode) -> Finding {
+    let (why, run) = match node {
+        BootstrapNode::Name { name, .. } => (
+            "there is no DNS in there: give its address",
+            format!("getent -s 'hosts:files dns' ahosts {name}"),
+        ),
+        _ => ("link-local addresses are not reached from there: give another one", "ip address".to_owned()),
+    };
+    let text = format!(
+        "{node} is of no use to the service, which has no network of its own (PrivateNetwork=yes): {why}"
+    );
+    Finding::wrong("bootstrap", text, run)
 }
 
 /// What is known of one address of a node.
@@ -175,8 +214,7 @@ fn addresses_of(node: &BootstrapNode) -> io::Result<Vec<SocketAddr>> {
 }
 
 fn probe(address: SocketAddr) -> Probe {
-    // Only an address of its own can be bound.
-    if UdpSocket::bind(SocketAddr::new(address.ip(), 0)).is_ok() {
+    if is_own(&address) {
         return Probe::Own;
     }
     let any: IpAddr =
@@ -230,6 +268,15 @@ mod tests {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let port = socket.local_addr().unwrap().port();
         assert!(is_open(&std::fs::read_to_string("/proc/net/udp").unwrap(), port));
+    }
+
+    #[test]
+    fn a_founder_that_lists_itself_waits_for_nobody() {
+        let node = |text: &str| BootstrapNode::Address(text.parse().unwrap());
+        assert!(expects_nobody(&[]));
+        assert!(expects_nobody(&[node("127.0.0.1:7946"), node("[::1]:7946")]));
+        assert!(!expects_nobody(&[node("127.0.0.1:7946"), node("192.0.2.1:7946")]));
+        assert!(!expects_nobody(&[BootstrapNode::Name { name: "gateway.example.org".into(), port: 7946 }]));
     }
 
     #[test]

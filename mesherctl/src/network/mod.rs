@@ -20,7 +20,7 @@ use crate::admission::is_public;
 use crate::cli::InitArguments;
 use crate::config::host_name;
 use crate::failure::Failure;
-use crate::files::{NewFile, create_all};
+use crate::files::{NewFile, create_all, refuse_existing};
 use crate::output::{Mood, Output};
 
 pub(crate) use certify::certify;
@@ -71,6 +71,8 @@ impl From<&SettingsBody> for ShownSettings {
 /// `network init`.
 pub(crate) fn init(out: &Output, arguments: &InitArguments) -> Result<(), Failure> {
     let body = first_settings(arguments)?;
+    // Before it is told that something is about to be signed; `create_all` sees to it that nothing comes in between.
+    refuse_existing(&arguments.out, [KEY_FILE, SECRET_FILE, SETTINGS_FILE].into_iter())?;
     let key = SecretKey::from_seed(&random()?);
     let id = key.network_id();
     let secret = SecretBytes::new(random()?);

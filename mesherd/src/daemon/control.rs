@@ -34,7 +34,11 @@ impl Daemon {
         let reloaded = self.reload(secrets).await.map_err(|failure| Error::ReloadFailed {
             problems: failure.message().lines().map(str::to_owned).collect(),
         })?;
-        Ok(Reloaded { changed: reloaded.changed, needs_restart: reloaded.needs_restart })
+        Ok(Reloaded {
+            changed: reloaded.changed,
+            needs_restart: reloaded.needs_restart,
+            warnings: reloaded.warnings,
+        })
     }
 
     async fn claim(&mut self, asked: &str) -> Result<Claimed, Error> {

@@ -19,6 +19,8 @@ pub(super) struct Reloaded {
     pub(super) changed: Vec<String>,
     /// Keys that take effect with a restart.
     pub(super) needs_restart: Vec<String>,
+    /// What is right and of no use all the same, each in a sentence.
+    pub(super) warnings: Vec<String>,
 }
 
 impl Daemon {
@@ -88,11 +90,15 @@ impl Daemon {
         self.reconfigure_exports();
         self.selection.send_replace(Selection::from(&self.config.host));
         let revision = self.node.settings().map(|settings| settings.revision);
+        let mut warnings = Vec::new();
         if let Some(settings) = settings {
             if revision.is_none_or(|revision| settings.revision > revision) {
                 note(&mut changed, "network.settings_file");
             }
-            self.bring_settings(settings);
+            warnings.extend(self.bring_settings(settings));
+        }
+        for warning in &warnings {
+            log::warn!("{warning}");
         }
         self.apply_node_config();
         let serial = self.certificate().map(|certificate| certificate.serial);
@@ -100,7 +106,7 @@ impl Daemon {
             note(&mut changed, "host.certificate_file");
         }
         self.take_certificate(certificate);
-        Ok(Reloaded { changed, needs_restart })
+        Ok(Reloaded { changed, needs_restart, warnings })
     }
 
     /// Other exports are wanted from now on, and with what there is to say.
@@ -124,24 +130,24 @@ impl Daemon {
         self.apply_node_config_with(Some(certificate));
     }
 
-    /// Brings in settings of this machine's own file, and says so if the network has gone past them.
-    pub(super) fn bring_settings(&mut self, settings: Signed<SettingsBody>) {
+    /// Brings in settings of this machine's own file. What is to be said, if they are not those that count.
+    pub(super) fn bring_settings(&mut self, settings: Signed<SettingsBody>) -> Option<String> {
         let (revision, file) =
             (settings.revision, self.config.network.settings_file.clone().unwrap_or_default());
         let have = self.node.settings().cloned();
         self.node.bring_settings(clock::now(), settings.clone());
         match have {
-            Some(have) if have.revision > revision => log::info!(
-                "{}: revision {revision} is not used, the network is at {}",
+            Some(have) if have.revision > revision => Some(format!(
+                "{}: its settings are of revision {revision}, and the network is at revision {}: they are not used",
                 file.display(),
                 have.revision
-            ),
-            Some(have) if have.revision == revision && have != settings => log::warn!(
+            )),
+            Some(have) if have.revision == revision && have != settings => Some(format!(
                 "{}: the network has other settings of the same revision {revision}: they were signed twice. Every machine keeps \
                  the same ones of the two; sign a higher revision with: mesherctl network set",
                 file.display()
-            ),
-            _ => {}
+            )),
+            _ => None,
         }
     }
 

@@ -100,8 +100,8 @@ pub(super) async fn start(options: Options) -> Result<(Daemon, Inputs), Failure>
         Ok(certificate) => daemon.take_certificate(certificate),
         Err(failure) => daemon.certificate_is_bad(failure.message().to_owned()),
     }
-    if let Some(settings) = settings {
-        daemon.bring_settings(settings);
+    if let Some(warning) = settings.and_then(|settings| daemon.bring_settings(settings)) {
+        log::warn!("{warning}");
     }
     Ok((daemon, Inputs { gossip: gossip_events, snapshots, control: place.control }))
 }

@@ -145,7 +145,7 @@ fn joined(how: JoinedBy) {
             "no peer answered within cluster.join_timeout; claiming its names alone, and going on looking for peers"
         )),
         JoinedBy::Alone => journal::event(events::JOINED).log(format_args!(
-            "no bootstrap node is configured and no peer remembered; claiming its names alone"
+            "cluster.bootstrap_nodes names no other machine, and no peer is remembered; claiming its names alone"
         )),
     }
 }

@@ -87,7 +87,7 @@ fn a_founder_does_not_wait_for_itself() {
         fleet.start_all();
         // With a join_timeout of a minute it would not be there.
         fleet.agree("its own name", SOON, |names| all_but(names, 1, &[]));
-        fleet.number(1).wait_log("no bootstrap node is configured and no peer remembered", SOON);
+        fleet.number(1).wait_log("names no other machine, and no peer is remembered", SOON);
     });
 }
 

@@ -112,6 +112,14 @@ with subtest("at boot too; the doctor has nothing against it"):
     wait_for_answers(machines, {"mercury.sol": MERCURY, "mars.sol": MARS}, within=40)
     retry(lambda _last: json.loads(alpha.execute("mesherctl doctor --json 2>/dev/null")[1])["wrong"] == 0, timeout=30)
 
+with subtest("a bootstrap node that the hardened daemon cannot look up is told by the doctor"):
+    alpha.succeed(f"cp {CONFIGURATION} /root/good.toml",
+                  f"sed -i 's/^bootstrap_nodes = .*/bootstrap_nodes = [\"gateway.example.org\", \"192.168.1.2\"]/' {CONFIGURATION}")
+    found = [f for f in json.loads(alpha.execute("mesherctl doctor --json 2>/dev/null")[1])["checks"] if f["check"] == "bootstrap"]
+    assert [f["outcome"] for f in found] == ["wrong", "ok"] and "there is no DNS in there" in found[0]["message"], found
+    assert found[0]["run"].endswith("ahosts gateway.example.org"), found
+    alpha.succeed(f"cp /root/good.toml {CONFIGURATION}")
+
 with subtest("stopped, it stays so, whatever comes to the port"):
     alpha.succeed(f"systemctl stop {SERVICE}")
     alpha.sleep(3)
