@@ -49,6 +49,12 @@ let
     else
       "${cluster.bind}:${toString cluster.port}";
   listensElsewhere = datagramAddress != "7946";
+
+  # systemd's catalogue of journal messages, and the package's.
+  catalogues = pkgs.runCommand "journal-catalogues" { } ''
+    mkdir $out
+    ln -s ${config.systemd.package}/lib/systemd/catalog/*.catalog ${cfg.package}/lib/systemd/catalog/*.catalog $out
+  '';
 in
 {
   options.services.data-mesher = {
@@ -127,6 +133,20 @@ in
         RemainAfterExit = true;
         ExecStart = lib.getExe' pkgs.coreutils "true";
         ExecReload = "${lib.getExe' config.systemd.package "systemctl"} try-restart data-mesher.socket";
+      };
+    };
+
+    # What `journalctl -x` explains messages with is compiled from systemd's own catalogue alone, of all packages on NixOS.
+    systemd.services.data-mesher-catalogue = {
+      description = "Decentralised host naming: explain its messages in the journal";
+      wantedBy = [ "multi-user.target" ];
+      # Which compiles the same file anew after some updates.
+      after = [ "systemd-journal-catalog-update.service" ];
+      environment.SYSTEMD_CATALOG_SOURCES = "${catalogues}";
+      serviceConfig = {
+        Type = "oneshot";
+        RemainAfterExit = true;
+        ExecStart = "${lib.getExe' config.systemd.package "journalctl"} --update-catalog";
       };
     };
   };

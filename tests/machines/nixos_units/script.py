@@ -33,6 +33,17 @@ ExecStart=/usr/bin/true
 RemainAfterExit=true
 Type=oneshot
 """,
+    "data-mesher-catalogue.service": """\
+[Unit]
+Description=Decentralised host naming: explain its messages in the journal
+After=systemd-journal-catalog-update.service
+
+[Service]
+Environment="SYSTEMD_CATALOG_SOURCES=/run/journal-catalogues"
+ExecStart=/usr/bin/journalctl --update-catalog
+RemainAfterExit=true
+Type=oneshot
+""",
 }
 # The same with settings.cluster.port = 7000: what is different.
 AFTER = {
@@ -126,6 +137,20 @@ with subtest("the secret from where secretFile says, which wins over the unit's 
         beta.succeed(f"sed -i 's/\"mars\"/\"mars\", \"phobos\"/' {CONFIGURATION}", f"systemctl reload {SERVICE}")
         wait_for("phobos.sol", MARS)
     assert "7946" in gossip_ports()
+
+with subtest("journalctl -x explains, with a catalogue that is where systemd does not look of itself"):
+    catalogues = "/usr/lib/systemd/catalog"
+    alpha.succeed(
+        "mkdir /run/journal-catalogues",
+        f"mv {catalogues}/data-mesher.catalog /run/journal-catalogues/",
+        f"ln -s {catalogues}/*.catalog /run/journal-catalogues/",
+        "journalctl --update-catalog",
+    )
+    explained = f"journalctl --quiet --catalog --unit={SERVICE} | grep '^░░ The hosts table is published'"
+    alpha.fail(explained)
+    alpha.succeed("systemctl start data-mesher-catalogue.service", explained)
+    # Nothing of systemd's own was lost.
+    alpha.succeed(f"journalctl --quiet --catalog _PID=1 UNIT={SERVICE} | grep '^░░ Subject: '")
 
 with subtest("another name: a reload is all"):
     before = main_pid()

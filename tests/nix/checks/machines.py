@@ -138,7 +138,9 @@ def _files(units: dict[str, str]) -> dict[str, str]:
     for unit, text in units.items():
         text = re.sub(r"/nix/store/\w+-(coreutils|systemd)/", "/usr/", text)
         text = re.sub(r"/nix/store/\S+-checked.toml", "CONFIGURATION", text).replace(ID, "ID")
-        files[unit if unit == "data-mesher-port.service" else f"{unit}.d/overrides.conf"] = text
+        text = re.sub(r"/nix/store/\w+-journal-catalogues", "/run/journal-catalogues", text)
+        brought = unit in ("data-mesher.service", "data-mesher.socket")
+        files[f"{unit}.d/overrides.conf" if brought else unit] = text
     return files
 
 

@@ -50,7 +50,7 @@ def sound(tools: Tools) -> None:
     expect("files in /etc", [*member["etc"], *found["first-machine"]["etc"]], ["data-mesher/config.toml"] * 2)
     expect("the first machine's configuration", found["first-machine"]["etc"]["data-mesher/config.toml"], "/run/data-mesher-network/config.toml")
     expect("what the boot starts", {name: wanted["wantedBy"] for name, wanted in found["first-machine"]["wanted"].items()},
-           {"data-mesher-network.service": [], "data-mesher-port.service": ["multi-user.target"], "data-mesher.service": ["multi-user.target"]})
+           {"data-mesher-catalogue.service": ["multi-user.target"], "data-mesher-network.service": [], "data-mesher-port.service": ["multi-user.target"], "data-mesher.service": ["multi-user.target"]})
     expect("without enable", evaluate(tools)["units"], {})
 
 
@@ -257,7 +257,7 @@ def units(tools: Tools) -> None:
                 (folder / f"{unit}.d/overrides.conf").write_text(text)
             else:
                 (folder / unit).write_text(text)
-            if unit not in ("data-mesher.service", "data-mesher.socket", "data-mesher-port.service", "data-mesher-network.service"):
+            if unit not in ("data-mesher.service", "data-mesher.socket", "data-mesher-port.service", "data-mesher-network.service", "data-mesher-catalogue.service"):
                 raise Failed(f"{name}: there is a unit {unit}")
         files = [str(folder / unit) for unit in sorted({*machine["units"], "data-mesher.service", "data-mesher.socket"})]
         result = run(["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *files],
