@@ -26,6 +26,9 @@ rustPlatform.buildRustPackage {
         ../Cargo.toml
         ../docs
         ../units
+        # For the flake's checks, which have the same source.
+        ../clippy.toml
+        ../rustfmt.toml
       ]
     );
   };
@@ -59,8 +62,11 @@ rustPlatform.buildRustPackage {
 
   postInstall = ''
     install -D -m 0444 target/${target.cargoShortTarget}/nss/libnss_mesher.so $lib/lib/libnss_mesher.so.2
-    install -D -m 0444 -t $out/lib/systemd/system units/data-mesher.service units/data-mesher.socket
+    install -D -m 0444 -t $out/lib/systemd/system units/data-mesher.service units/data-mesher.socket \
+      units/data-mesher-reload@.path units/data-mesher-reload@.service
     substituteInPlace $out/lib/systemd/system/data-mesher.service --replace-fail /usr/bin/ $out/bin/
+    # systemd finds its own programs.
+    substituteInPlace $out/lib/systemd/system/data-mesher-reload@.service --replace-fail /usr/bin/systemctl systemctl
     install -D -m 0444 -t $out/lib/systemd/catalog units/data-mesher.catalog
   ''
   + lib.optionalString (stdenv.buildPlatform.canExecute stdenv.hostPlatform) ''

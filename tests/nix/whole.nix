@@ -71,6 +71,7 @@ in
       firewall = config.networking.firewall.allowedUDPPorts;
       user = { inherit (config.users.users.data-mesher) group isSystemUser; };
       units = lib.mapAttrs (_: unit: unit.text) units;
+      strategy = lib.mapAttrs (_: unit: unit.overrideStrategy) units;
       wanted = lib.mapAttrs (_: unit: { inherit (unit) wantedBy requiredBy; }) units;
     };
 

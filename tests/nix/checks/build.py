@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from .package import UNITS
 from .tools import Failed, Tools, expect, run, shorten
 
 # Sets the checks of this file going. They compile everything anew, for minutes, the first time.
@@ -109,9 +110,12 @@ def _programs(tools: Tools, flake: Flake, out: Path) -> None:
     expect("programs", sorted(file.name for file in (out / "bin").iterdir()), ["mesherctl", "mesherd"])
     for program in (out / "bin").iterdir():
         run([str(program), "--version"])
-    for unit in (out / "lib/systemd/system").iterdir():
+    units = sorted((out / "lib/systemd/system").iterdir())
+    expect("units", [unit.name for unit in units], UNITS)
+    for unit in units:
         for program in re.findall(r"^Exec\w+=[-+!@:]*(\S+)", unit.read_text(), re.MULTILINE):
-            expect(f"{program} of {unit.name} is in the package", Path(program).parent == out / "bin" and Path(program).is_file(), True)
+            ours = program == "systemctl" or Path(program).parent == out / "bin" and Path(program).is_file()
+            expect(f"{program} of {unit.name} is in the package", ours, True)
     expect("catalogue", (out / "lib/systemd/catalog/data-mesher.catalog").read_text(),
            (tools.repository / "units/data-mesher.catalog").read_text())
     pages = sorted(file.name for file in (out / "share/man").rglob("*.*"))

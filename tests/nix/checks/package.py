@@ -10,6 +10,9 @@ from pathlib import Path
 
 from .tools import Failed, Tools, expect, run, shorten
 
+# What the package brings of units/ for systemd.
+UNITS = ["data-mesher-reload@.path", "data-mesher-reload@.service", "data-mesher.service", "data-mesher.socket"]
+
 # What nixpkgs' build environment offers and the installation uses.
 _PRELUDE = """
 set -eu
@@ -62,6 +65,7 @@ def source(tools: Tools) -> None:
     expect("a target folder in the source", (clean / "target").exists(), False)
     if tools.lib:
         expect("the source by nixpkgs' own lib.fileset", filtered(tools, tools.lib).name, filtered(tools, None).name)
+    run(["cargo", "fmt", "--all", "--check"], cwd=clean)
     # The dependencies are compiled already, where the lints ran before. The workspace's own crates would pass for those of the
     # repository; with a wrapper they are others, to cargo.
     wrapper = tools.target / "tools/rustc-for-clean-sources"
@@ -118,12 +122,12 @@ def installation(tools: Tools) -> None:
     expect("manual pages", sorted(str(file.relative_to(out)) for file in (out / "share/man").rglob("*.*")), pages)
     expect("the output lib", [str(file.relative_to(lib)) for file in lib.rglob("*") if file.is_file()], ["lib/libnss_mesher.so.2"])
     units = out / "lib/systemd/system"
-    expect("units", sorted(file.name for file in units.iterdir()), ["data-mesher.service", "data-mesher.socket"])
+    expect("units", sorted(file.name for file in units.iterdir()), UNITS)
     for unit in units.iterdir():
-        ours = unit.read_text().replace(f"{out}/bin/", "/usr/bin/")
+        ours = unit.read_text().replace(f"{out}/bin/", "/usr/bin/").replace("=systemctl ", "=/usr/bin/systemctl ")
         expect(f"{unit.name} is the shared file", ours, (tools.repository / "units" / unit.name).read_text())
         for program in re.findall(r"^Exec\w+=[-+!@:]*(\S+)", unit.read_text(), re.MULTILINE):
-            ours = program.startswith(f"{out}/bin/") and Path(program).is_file()
+            ours = program == "systemctl" or program.startswith(f"{out}/bin/") and Path(program).is_file()
             expect(f"{program} of {unit.name} is in the package", ours, True)
     for completion in ("bash", "fish", "zsh"):
         expect(f"completions for {completion}", "mesherctl" in (out / completion).read_text(), True)

@@ -85,14 +85,29 @@ def _hosts(found: dict) -> str:
     return re.search(r"^hosts: +(.*)$", found["nsswitch"], re.MULTILINE)[1]
 
 
+def _shown(tools: Tools, begin: str) -> str:
+    """The piece of Nix in docs/nixos.md that begins so."""
+    page = (tools.repository / "docs/nixos.md").read_text()
+    written = re.search(rf"^```nix\n({re.escape(begin)}.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    if written is None:
+        raise Failed(f"docs/nixos.md shows nothing that begins with {begin!r}")
+    return written[1]
+
+
+def readers(tools: Tools) -> None:
+    """What docs/nixos.md writes for who reads an export: a drop-in for the package's path unit, which names no file of its own."""
+    found = _system(tools, module.MEMBER, _shown(tools, "services.data-mesher.settings.exports."))
+    expect("failed assertions", found["failed"], [])
+    unit = "data-mesher-reload@unbound.path"
+    expect("a drop-in", found["strategy"][unit], "asDropin")
+    expect("what is in it", _directives(found["units"][unit]), [])
+    expect("who wants it", found["wanted"][unit]["wantedBy"], ["multi-user.target"])
+
+
 def containers(tools: Tools) -> None:
     """What docs/nixos.md writes for a container that reads its host's table."""
-    page = (tools.repository / "docs/nixos.md").read_text()
-    written = re.search(r"^```nix\n(containers\..*?)^```$", page, re.MULTILINE | re.DOTALL)
-    if written is None:
-        raise Failed("docs/nixos.md shows no container")
     file = tools.scratch / "container.nix"
-    file.write_text(f"{{ data-mesher }}: {{ {written[1]} }}")
+    file.write_text(f"{{ data-mesher }}: {{ {_shown(tools, 'containers.')} }}")
     found = _evaluate(tools, f"container {file}")
     expect("the mount", found["mounts"], {"/run/data-mesher": {"hostPath": None, "isReadOnly": True, "mountPoint": "/run/data-mesher"}})
     expect("failed assertions", found["failed"], [])
@@ -125,6 +140,7 @@ def tests(tools: Tools) -> None:
 
 CHECKS = [
     ("whole: machines", "nixos", machines),
+    ("whole: readers", "nixos", readers),
     ("whole: containers", "nixos", containers),
     ("whole: tests", "nixos", tests),
 ]
