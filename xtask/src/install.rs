@@ -88,6 +88,12 @@ pub(crate) fn uninstall(options: &Uninstall) -> Result<ExitCode> {
     let system = System::new(options.root.as_deref())?;
     let listing = match fs::read_to_string(system.path(Path::new(MANIFEST))) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
+            // Taken off before, and purged now. Where the daemon is, it came by another way, and goes by that.
+            if options.purge && system.has_leftovers() {
+                system.purge()?;
+                println!("Took the configuration and this host's key off {}.", system.root.display());
+                return Ok(ExitCode::SUCCESS);
+            }
             bail!("nothing to take off: {} is not there", system.path(Path::new(MANIFEST)).display())
         }
         listing => listing.context("reading the list of installed files")?,
@@ -104,10 +110,7 @@ pub(crate) fn uninstall(options: &Uninstall) -> Result<ExitCode> {
     system.update_catalog()?;
     system.systemctl(&["daemon-reload"])?;
     if options.purge {
-        for directory in ["var/lib/data-mesher", "run/data-mesher"] {
-            system.remove_tree(Path::new(directory))?;
-        }
-        system.remove_configuration()?;
+        system.purge()?;
     } else {
         println!(
             "Kept: the configuration in /etc/data-mesher, this host's key in /var/lib/data-mesher (--purge)."
@@ -212,6 +215,20 @@ impl System {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether an earlier `uninstall` left something for a purge.
+    fn has_leftovers(&self) -> bool {
+        let there = |path: &str| self.path(Path::new(path)).exists();
+        !there("usr/bin/mesherd") && (there("etc/data-mesher/config.toml") || there("var/lib/data-mesher"))
+    }
+
+    /// Removes configuration and state.
+    fn purge(&self) -> Result<()> {
+        for directory in ["var/lib/data-mesher", "run/data-mesher"] {
+            self.remove_tree(Path::new(directory))?;
+        }
+        self.remove_configuration()
     }
 
     /// Removes `/etc/data-mesher`, but for the network's private key: it is the whole network's, and cannot be made again.

@@ -146,7 +146,9 @@ fn needs_release_files(nodes: &Path) -> bool {
 }
 
 fn needs_packages(nodes: &Path) -> bool {
-    let needs = |line: &str| line.starts_with("release_files") && line.contains("packages");
+    let needs = |line: &str| {
+        line.starts_with("release_files") && (line.contains("packages") || line.contains("both"))
+    };
     fs::read_to_string(nodes).is_ok_and(|text| text.lines().any(needs))
 }
 

@@ -77,11 +77,11 @@ def _nodes(document: dict) -> Nodes:
     shared = document.get("settings", {})
     nodes = [_node(name, number, table, shared) for number, (name, table) in enumerate(machines.items(), start=1)]
     release_files = document.get("release_files")
-    if release_files not in (None, "in /root", "packages in /root"):
-        raise BadNodes(f'release_files: expected "in /root" or "packages in /root", found {release_files!r}')
+    if release_files not in (None, "in /root", "packages in /root", "both in /root"):
+        raise BadNodes(f'release_files: expected "in /root", "packages in /root" or "both in /root", found {release_files!r}')
     return Nodes(
-        nodes, network, document.get("packages", []), float(document.get("timeout", 300)), release_files == "in /root",
-        release_files == "packages in /root", document.get("suite"), document.get("alone", False),
+        nodes, network, document.get("packages", []), float(document.get("timeout", 300)), release_files in ("in /root", "both in /root"),
+        release_files in ("packages in /root", "both in /root"), document.get("suite"), document.get("alone", False),
     )
 
 

@@ -6,15 +6,20 @@ A fenced block says in its first line what it is for:
     sh alpha fails          … they must fail
     sh alpha eventually     … repeated until they succeed, and until what the block `text` below shows has come
     toml alpha /etc/…       a file with this content, written on each of these machines, in whatever language
+    toml alpha >>/etc/…     … added to the file
     text                    what the commands above print: every line of it, in this order; … stands for anything
+    sh                      commands that cannot be run here: tests/pages.toml has them, and what checks them instead
+    toml, conf, plain …     something to look at
 
 `<!-- alpha: command -->` is run too, and not seen by the reader: it makes the trouble that the page then finds. A page that has a
-block of any other kind is not followed at all, so that no command stands in it untried.
+block of any other kind is not followed at all, so that no command stands in it untried. That no other block has commands, and that no
+page is forgotten, is a test of the crate `mesher_manual`.
 """
 
 import re
 import shlex
 import time
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +44,7 @@ class Step:
     """A block to carry out, and what is to come of it."""
 
     where: str
-    kind: str  # "run", "fails", "eventually" or "write"
+    kind: str  # "run", "fails", "eventually", "write" or "append"
     machines: list[str]
     text: str
     path: str = ""
@@ -82,16 +87,26 @@ def read(page: str, text: str, machines: set[str]) -> list[Step]:
 
 def _add(steps: list[Step], where: str, words: list[str], block: str, machines: set[str]) -> None:
     if words == ["text"]:
-        if not steps or steps[-1].kind == "write" or steps[-1].expected is not None:
+        if not steps or steps[-1].kind in ("write", "append") or steps[-1].expected is not None:
             raise BadPage(f"{where}: a block `text` shows what the commands above it print; there are none")
         steps[-1].expected = block
     elif len(words) > 1 and words[0] == "sh":
         kind = words.pop() if words[-1] in ("fails", "eventually") else "run"
         steps.append(Step(where, kind, _known(where, words[1:], machines), block))
-    elif len(words) > 2 and words[-1].startswith("/"):
-        steps.append(Step(where, "write", _known(where, words[1:-1], machines), block + "\n", words[-1]))
+    elif len(words) > 2 and words[-1].startswith(("/", ">>/")):
+        kind = "append" if words[-1].startswith(">>") else "write"
+        steps.append(Step(where, kind, _known(where, words[1:-1], machines), block + "\n", words[-1].removeprefix(">>")))
+    elif len(words) == 1 and (words != ["sh"] or _run_elsewhere(where.split(":")[0], block)):
+        pass
     else:
         raise BadPage(f"{where}: {_FENCE}{' '.join(words)}: neither commands nor a file of a machine, so it cannot be carried out")
+
+
+def _run_elsewhere(page: str, block: str) -> bool:
+    """Whether no machine can carry a block out: it builds the project, or is listed with the reason."""
+    listed = tomllib.loads((REPOSITORY / "tests/pages.toml").read_text())["block"]
+    lines = {line for entry in listed if entry["page"] == page for line in entry["text"].strip().splitlines()}
+    return all(line.startswith("cargo ") or line in lines for line in block.splitlines())
 
 
 def _known(where: str, names: list[str], machines: set[str]) -> list[str]:
@@ -109,10 +124,11 @@ def _fill(text: str, replace: dict[str, Callable[[], str]]) -> str:
 def _carry_out(step: Step, machine, machines: dict, replace: dict[str, Callable[[], str]], directory: str) -> None:
     first = step.path or step.text.strip().splitlines()[0]
     report.event(machine.name, f"{step.where.rsplit('/', 1)[-1]}  {first if len(first) < 70 else first[:67] + '…'}")
-    if step.kind == "write":
+    if step.kind in ("write", "append"):
         machine.succeed(f"mkdir -p {shlex.quote(str(Path(step.path).parent))}")
         # In place, as an editor would: the file keeps its mode.
-        (machine.container.root / step.path.lstrip("/")).write_text(step.text)
+        with (machine.container.root / step.path.lstrip("/")).open("a" if step.kind == "append" else "w") as file:
+            file.write(step.text)
         return
     lines = step.text.splitlines()
     copies = [line for line in lines if line.startswith("scp ")]
@@ -124,7 +140,7 @@ def _carry_out(step: Step, machine, machines: dict, replace: dict[str, Callable[
     while True:
         status, output = machine.execute(f"export HOME=/root; cd {directory}; exec 2>&1; {commands}")
         # Only now: the commands may have made what is to be filled in.
-        problem = _problem(step, status, output, _fill(step.expected or "", replace) if status == 0 else "")
+        problem = _problem(step, status, output, _fill(step.expected or "", replace) if (status == 0) != (step.kind == "fails") else "")
         if problem is None:
             break
         if step.kind != "eventually" or time.monotonic() > deadline:

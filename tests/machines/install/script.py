@@ -82,6 +82,14 @@ with subtest("uninstall keeps the configuration and the host's key, and puts eve
     alpha.succeed(INSTALL, "systemctl start data-mesher.socket")
     alpha.wait_until_succeeds("getent ahosts earth.sol", timeout=10)
 
+with subtest("purged after it was taken off: the same; what came by another way is left alone"):
+    alpha.succeed("/root/xtask uninstall", "cp -a /etc/data-mesher /root/kept", "touch /usr/bin/mesherd")
+    assert "nothing to take off" in alpha.fail("/root/xtask uninstall --purge 2>&1")
+    alpha.succeed("test -d /var/lib/data-mesher", "rm /usr/bin/mesherd", "/root/xtask uninstall --purge", "test ! -e /var/lib/data-mesher")
+    assert alpha.succeed("ls /etc/data-mesher").split() == ["network.key"]
+    alpha.succeed("rm -r /etc/data-mesher", "mv /root/kept /etc/data-mesher", INSTALL, "systemctl start data-mesher.socket")
+    alpha.wait_until_succeeds("getent ahosts earth.sol", timeout=10)
+
 with subtest("purge leaves no trace but the user and the network's private key"):
     said = alpha.succeed("/root/xtask uninstall --purge")
     assert "network.key" in said, said

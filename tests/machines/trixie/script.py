@@ -13,6 +13,9 @@ for machine in machines:
     machine.succeed("systemctl disable --quiet --now nsncd.service 2>/dev/null || true")
 wait_for_answers(machines, {"mercury.sol": ["192.168.1.1", "2001:db8:1::1"], "mars.sol": ["192.168.1.2", "2001:db8:1::2"]})
 
+# The page's commands, word by word.
+follow("docs/control.md", {})
+
 
 def call(method, parameters="{}"):
     return json.loads(alpha.succeed(f"varlinkctl call --json=short {SOCKET_FILE} {INTERFACE}.{method} '{parameters}'"))
