@@ -113,6 +113,8 @@ pub enum JoinedBy {
     Synchronised,
     /// `join_timeout` passed without a peer.
     Timeout,
+    /// `join_timeout` passed, and peers answered, but none that had joined, or none told all that it knows.
+    TimeoutAnswered,
     /// There is no bootstrap node and no peer remembered.
     Alone,
 }

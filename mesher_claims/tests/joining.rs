@@ -107,3 +107,65 @@ fn who_waits_long_for_the_mesh_still_has_its_certificate_then() {
     world.run(31_000);
     assert_sees(&world, "alpha", "earth", Some("alpha"));
 }
+
+#[test]
+fn a_question_that_nobody_answers_is_asked_again_soon() {
+    let mut world = planets();
+    // Renewals, which would show that something was missed, are rare.
+    world.ttl_ms = 600_000;
+    world.boot_founder("alpha");
+    world.run(6_000);
+    world.boot("beta");
+    world.boot("gamma");
+    world.run(3_000);
+    world.isolate("beta");
+    world.claim("gamma", &["earth", "saturn", "uranus", "neptune", "pluto"]);
+    let asked = world.questions["beta"];
+    while world.questions["beta"] == asked {
+        world.run(100);
+    }
+    assert_sees(&world, "beta", "pluto", None);
+    world.run(100);
+    world.cut.clear();
+    // The next question that is due by the clock is further away than 20 s.
+    world.run(4_500);
+    assert_sees(&world, "beta", "pluto", Some("gamma"));
+}
+
+#[test]
+fn a_machine_whose_state_was_set_back_joins_by_what_its_peers_know() {
+    let mut world = all_up();
+    world.save_store("alpha");
+    let alpha = &world.machines["alpha"];
+    let (own, store, events) = (alpha.own.clone(), alpha.store.clone(), alpha.events.len());
+    world.run(4_000);
+    world.stop("alpha");
+    world.seq_may_repeat = true;
+    let alpha = world.machines.get_mut("alpha").unwrap();
+    (alpha.own, alpha.store) = (own, store);
+    world.boot("alpha");
+    world.run(100);
+    let told = &world.machines["alpha"].events[events..];
+    assert!(told.contains(&Event::Joined { how: JoinedBy::Synchronised }), "{told:?}");
+    assert!(told.iter().any(|event| matches!(event, Event::OwnRecordAhead { .. })), "{told:?}");
+    for on in ["alpha", "beta", "gamma"] {
+        assert_sees(&world, on, "earth", Some("alpha"));
+    }
+}
+
+#[test]
+fn who_met_only_peers_that_were_joining_too_does_not_say_that_nobody_answered() {
+    let mut world = planets();
+    world.boot_founder("alpha");
+    world.run(100);
+    world.boot("gamma");
+    world.run(6_000);
+    let how = |name: &str| {
+        world.machines[name].events.iter().find_map(|event| match event {
+            Event::Joined { how } => Some(*how),
+            _ => None,
+        })
+    };
+    assert_eq!(how("alpha"), Some(JoinedBy::TimeoutAnswered));
+    assert_eq!(how("gamma"), Some(JoinedBy::Synchronised));
+}

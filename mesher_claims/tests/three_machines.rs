@@ -2,7 +2,12 @@
 
 mod world;
 
+use mesher_claims::address::Addresses;
 use mesher_claims::event::{BrokenBy, Event};
+use mesher_claims::node::Via;
+use mesher_claims::record::{ClaimBody, ClaimState, HostBody, Record, Signed};
+use mesher_claims::store::AgedRecord;
+use mesher_claims::time::Age;
 use world::World;
 use world::planets::{NAMES, all_up, assert_sees, expected};
 
@@ -140,6 +145,52 @@ fn of_two_machines_with_one_key_one_falls_silent_and_both_say_so() {
     let both: Vec<bool> = reports("alpha").chain(reports("beta")).collect();
     assert_eq!(both.len(), 2, "each says so once");
     assert_ne!(both[0], both[1], "and one of them falls silent");
+}
+
+#[test]
+fn the_silent_copy_takes_the_others_word_over_its_own_that_never_left_it() {
+    let mut world = World::new(&[("beta", &["a", "b"])]);
+    world.seq_may_repeat = true;
+    world.boot_founder("beta");
+    world.run(6_000);
+    // Its word on a name is newer than what the other ever said of it.
+    world.claim("beta", &["b"]);
+    world.run(100);
+    let (network, key) = (world.network(), world.key("beta"));
+    let claim = ClaimBody {
+        host: key.host_key(),
+        name: "a".parse().unwrap(),
+        epoch: world::EPOCH_2026,
+        state: ClaimState::Held,
+        addresses: None,
+        seq: 1,
+    };
+    let elsewhere = Addresses::new(["192.168.2.1".parse().unwrap()]).unwrap();
+    // The two overtake each other, until this one yields; the other one's instance is the smaller.
+    for round in 0..5 {
+        let body = HostBody {
+            host: key.host_key(),
+            label: "alpha".parse().unwrap(),
+            addresses: elsewhere.clone(),
+            since: world::EPOCH_2026,
+            instance: 1,
+            renewed_at_ms: world.now("beta").wall_ms,
+            seq: 100 + 10 * round,
+        };
+        let records = [
+            Record::Claim(Signed::sign(&network, &key, claim.clone())),
+            Record::Host(Signed::sign(&network, &key, body)),
+        ];
+        let now = world.now("beta");
+        let records = records.map(|record| AgedRecord { record, age: Age::NEW });
+        world.node("beta").receive(now, records.to_vec(), Via::Push);
+        world.run(100);
+    }
+    let silenced = |e: &Event| matches!(e, Event::KeyCopied { silenced: true });
+    assert!(world.machines["beta"].events.iter().any(silenced));
+    let node = world.machines["beta"].node.as_ref().unwrap();
+    let holder = node.view().holder(&"a".parse().unwrap()).map(|holder| holder.addresses.clone());
+    assert_eq!(holder, Some(elsewhere), "a, where the other one says");
 }
 
 #[test]

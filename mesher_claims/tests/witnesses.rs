@@ -35,9 +35,36 @@ fn ranks(world: &World, on: &str, name: &str) -> Vec<(String, u64)> {
 
 #[test]
 fn what_a_dead_witness_stated_is_learnt_by_newcomers_too() {
-    let mut world = witnessed();
+    let mut world = World::new(&[
+        ("alpha", &["a"]),
+        ("beta", &["b"]),
+        ("gamma", &["earth"]),
+        ("delta", &["earth"]),
+        ("epsilon", &["e"]),
+    ]);
+    world.witnesses = vec!["alpha", "beta"];
+    world.boot_founder("alpha");
+    world.run(6_000);
+    world.boot("beta");
+    world.run(1_000);
+    // Only alpha sees the two claims when they are made; beta states later what it saw later.
+    world.isolate("beta");
+    world.boot("gamma");
+    world.run(1_000);
+    world.boot("delta");
+    world.run(1_000);
     let before = ranks(&world, "gamma", "earth");
     assert_eq!(before.len(), 2);
+    world.cut.clear();
+    world.run(8_000);
+    let stated = |world: &World, on: &str| {
+        let store = world.machines[on].node.as_ref().unwrap().store();
+        let earth = "earth".parse().unwrap();
+        let beta = store.host(&world.key("beta").host_key()).unwrap();
+        beta.statement(&world.key("gamma").host_key(), &earth).map(|statement| statement.at)
+    };
+    assert!(stated(&world, "delta") > Some(before[0].1 + 1_000), "beta's word alone says another time");
+    assert_eq!(ranks(&world, "gamma", "earth"), before);
     world.cut_power("alpha");
     // Longer than the TTL: alpha's own claims are over. Its word as a witness is not.
     world.run(15_000);

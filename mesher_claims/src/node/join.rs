@@ -39,7 +39,11 @@ impl Node {
                 self.tell(Event::WaitingForSettings);
             }
         } else if waited {
-            let how = if self.config.has_peers { JoinedBy::Timeout } else { JoinedBy::Alone };
+            let how = match (self.config.has_peers, self.answered) {
+                (false, _) => JoinedBy::Alone,
+                (true, false) => JoinedBy::Timeout,
+                (true, true) => JoinedBy::TimeoutAnswered,
+            };
             self.finish_join(now, how);
         }
     }
@@ -71,6 +75,7 @@ impl Node {
     /// A peer answered.
     pub(super) fn sync_answered(&mut self) {
         self.sync_answer_due_boot_ms = None;
+        self.answered = true;
         if !matches!(self.phase, Phase::Joining { .. }) {
             self.sync_attempts = 0;
         }
@@ -137,6 +142,7 @@ impl Node {
         self.sync_attempts = 0;
         self.next_sync_boot_ms = now.boot_ms;
         self.wanted = None;
+        self.answered = false;
         self.give_own_names_up(now);
     }
 

@@ -116,6 +116,10 @@ pub struct Node {
     witnessed_revision: Option<u64>,
     /// What remains of the digest that must be satisfied to be synchronised, and the standing of the peer it is from.
     wanted: Option<(Standing, Digest)>,
+    /// The newest host record of this very host that a peer showed: its own state may have been set back.
+    own_record_seen: u64,
+    /// A peer answered since this host began to join.
+    answered: bool,
     next_renewal_boot_ms: u64,
     announce_all: bool,
     /// Own claims that peers showed while joining, unlike what is known here.
@@ -167,6 +171,8 @@ impl Node {
             shorter_ttl_ms: None,
             witnessed_revision: None,
             wanted: None,
+            own_record_seen: 0,
+            answered: false,
             next_renewal_boot_ms: now.boot_ms,
             announce_all: true,
             unsettled: BTreeMap::new(),

@@ -56,6 +56,11 @@ impl Node {
         }
         self.own.see_record(seen);
         if self.phase != Phase::Running {
+            // Signed anew on joining, above this one; until then nothing is lacking here that a peer could give.
+            if seen.seq > self.own_record_seen {
+                self.own_record_seen = seen.seq;
+                self.tell(Event::OwnRecordAhead { seen: seen.seq });
+            }
             return;
         }
         if seen.instance != self.instance && self.overtaken_by(seen.instance) {

@@ -137,6 +137,8 @@ impl Node {
 
     fn check_synchronised(&mut self, now: Now) {
         let Some((standing, wanted)) = &mut self.wanted else { return };
+        let me = NodeId::from(self.me);
+        wanted.hosts.retain(|entry| entry.host != me || entry.seq > self.own_record_seen);
         self.store.strike_out(now, &self.me, wanted);
         let standing = *standing;
         // A peer that knows no settings knows nothing that this node could be up to date with.

@@ -54,6 +54,8 @@ pub struct World {
     pub seq_may_repeat: bool,
     signed: BTreeMap<(HostKey, String, u64), Record>,
     pub join_timeout_ms: u64,
+    /// How often each machine has asked for a synchronisation.
+    pub questions: BTreeMap<&'static str, u64>,
     flying: VecDeque<(u64, &'static str, &'static str, Vec<u8>)>,
     network_key: SecretKey,
 }
@@ -91,6 +93,7 @@ impl World {
             seq_may_repeat: false,
             signed: BTreeMap::new(),
             join_timeout_ms: 5_000,
+            questions: BTreeMap::new(),
             flying: VecDeque::new(),
             network_key: SecretKey::from_seed(&[200; 32]),
         }
@@ -309,6 +312,7 @@ impl World {
                     }
                 }
                 Effect::Synchronise => {
+                    *self.questions.entry(name).or_default() += 1;
                     let digest = self.machines[name].node.as_ref().unwrap().digest(self.now(name));
                     others.iter().for_each(|other| self.send(name, other, &digest));
                 }

@@ -206,10 +206,19 @@ impl Daemon {
             "gauge",
             unix_ms(self.started) / 1_000,
         );
-        for (name, help, value) in self.gossip.counters().iter() {
-            gauge(&format!("mesher_gossip_{name}_total"), help, "counter", value);
-        }
+        self.counts().iter().for_each(|(name, help, value)| gauge(name, help, "counter", *value));
         text
+    }
+
+    /// What is counted on the way: the daemon's own messages, and gossip.
+    fn counts(&self) -> Vec<(String, String, u64)> {
+        let sync = self.traffic.iter();
+        let sync = sync.map(|(name, help, value)| (format!("mesher_sync_{name}_total"), help, value));
+        let gossip = self.gossip.counters();
+        let gossip = gossip
+            .iter()
+            .map(|(name, help, value)| (format!("mesher_gossip_{name}_total"), help.to_owned(), value));
+        sync.chain(gossip).collect()
     }
 
     fn control_state(&self) -> types::State {

@@ -13,6 +13,7 @@ use mesher_claims::store::AgedRecord;
 
 use super::Daemon;
 use super::clock;
+use super::traffic::Purpose;
 use super::words::Speaker;
 use crate::gossip::{self, NodeId};
 use crate::systemd::{events, journal};
@@ -109,7 +110,7 @@ impl Daemon {
         let mut peers = self.contacts.reachable(Instant::now());
         shuffle_front(&mut peers, PUSH_TO);
         peers.truncate(PUSH_TO);
-        self.send_records(&peers, records);
+        self.send_records(&peers, records, Purpose::Push);
     }
 
     fn forward(&mut self, records: Vec<AgedRecord>) {
@@ -120,16 +121,17 @@ impl Daemon {
         }
         shuffle_front(&mut peers, FORWARD_TO);
         peers.truncate(FORWARD_TO);
-        self.send_records(&peers, records);
+        self.send_records(&peers, records, Purpose::Forward);
     }
 
-    fn send_records(&self, peers: &[(NodeId, SocketAddr)], records: Vec<AgedRecord>) {
+    fn send_records(&mut self, peers: &[(NodeId, SocketAddr)], records: Vec<AgedRecord>, purpose: Purpose) {
         if peers.is_empty() {
             return;
         }
         for message in Message::records(true, records) {
             let bytes: Arc<[u8]> = message.encode().into();
             for (node, address) in peers {
+                self.traffic.sent(purpose, bytes.len());
                 if let Err(error) = self.gossip.send_to_node(*node, *address, Arc::clone(&bytes)) {
                     log::debug!("not pushed to {address}: {error}");
                 }
@@ -144,6 +146,7 @@ impl Daemon {
         let joining = matches!(self.node.phase(), Phase::Joining { .. });
         if joining || peers.is_empty() {
             for address in self.addresses_to_try() {
+                self.traffic.sent(Purpose::Question, digest.len());
                 if let Err(error) = self.gossip.send(address, Arc::clone(&digest)) {
                     log::debug!("{address} not asked: {error}");
                 }
@@ -153,6 +156,7 @@ impl Daemon {
         shuffle_front(&mut peers, asked);
         peers.truncate(asked);
         for (node, address) in peers {
+            self.traffic.sent(Purpose::Question, digest.len());
             if let Err(error) = self.gossip.send_to_node(node, address, Arc::clone(&digest)) {
                 log::debug!("{address} not asked: {error}");
             }

@@ -23,6 +23,7 @@ mod revive;
 mod serve;
 mod start;
 mod status;
+mod traffic;
 mod trust;
 mod words;
 
@@ -48,6 +49,7 @@ use crate::systemd::watchdog::{Heartbeat, Watchdog};
 use contacts::Contacts;
 use doubles::Doubles;
 use gate::SharedVerifier;
+use traffic::Traffic;
 use trust::Trust;
 
 /// Runs the daemon until it is told to stop.
@@ -75,6 +77,7 @@ struct Daemon {
     metrics_exported: Option<Instant>,
     gossip: GossipHandle,
     contacts: Contacts,
+    traffic: Traffic,
     trust: Trust,
     notifier: Notifier,
     watchdog: Arc<Watchdog>,

@@ -14,6 +14,7 @@ use tokio::time::sleep;
 
 use super::clock;
 use super::start::Inputs;
+use super::traffic::Purpose as SentFor;
 use super::{Daemon, addresses, start};
 use crate::control::{AccessPolicy, Request, Server};
 use crate::exports::METRICS_EVERY;
@@ -153,7 +154,12 @@ impl Daemon {
             }
             Message::Digest { purpose, digest } => {
                 for answer in self.node.receive_digest(clock::now(), digest, purpose) {
+                    let sent_for = match answer {
+                        Message::Digest { .. } => SentFor::Answer,
+                        Message::Records { .. } => SentFor::Lacking,
+                    };
                     let bytes: Arc<[u8]> = answer.encode().into();
+                    self.traffic.sent(sent_for, bytes.len());
                     if let Err(error) = self.gossip.send_to_node(peer, from, bytes) {
                         log::debug!("{from} not answered: {error}");
                     }

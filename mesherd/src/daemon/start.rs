@@ -74,6 +74,7 @@ pub(super) async fn start(options: Options) -> Result<(Daemon, Inputs), Failure>
         metrics_exported: None,
         gossip,
         contacts,
+        traffic: Default::default(),
         trust,
         notifier: Notifier::new(),
         publishing: watchdog.part("publishing"),
@@ -211,8 +212,12 @@ pub(super) fn has_peers(
 /// The configured bootstrap nodes and the peers remembered.
 pub(super) fn bootstrap(config: &Config, contacts: &Contacts) -> Vec<gossip::BootstrapNode> {
     let mut nodes = addresses::bootstrap(&config.cluster.bootstrap_nodes);
-    nodes.extend(contacts.remembered().into_iter().map(gossip::BootstrapNode::Addr));
-    nodes.dedup();
+    // In no order: those who come back at one moment are not to begin with the same ones.
+    let mut remembered = contacts.remembered();
+    fastrand::shuffle(&mut remembered);
+    nodes.extend(remembered.into_iter().map(gossip::BootstrapNode::Addr));
+    let mut met = std::collections::HashSet::new();
+    nodes.retain(|node| met.insert(node.clone()));
     nodes
 }
 

@@ -144,6 +144,9 @@ fn joined(how: JoinedBy) {
         JoinedBy::Timeout => journal::event(events::JOIN_TIMEOUT).log(format_args!(
             "no peer answered within cluster.join_timeout; claiming its names alone, and going on looking for peers"
         )),
+        JoinedBy::TimeoutAnswered => journal::event(events::JOIN_TIMEOUT).log(format_args!(
+            "within cluster.join_timeout only peers answered that are joining themselves, or whose answer did not arrive whole; claiming its names now"
+        )),
         JoinedBy::Alone => journal::event(events::JOINED).log(format_args!(
             "cluster.bootstrap_nodes names no other machine, and no peer is remembered; claiming its names alone"
         )),

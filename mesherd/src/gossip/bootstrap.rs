@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::carrier::socket::Shared;
 use super::carrier::supervisor::Command;
 use super::node_id::NodeId;
 use super::port::PortCommand;
@@ -28,7 +29,10 @@ const HEARD: Duration = Duration::from_secs(120);
 const LOOKUP: Duration = Duration::from_secs(10);
 
 /// Nodes tried at one time: a long list of remembered peers is gone through, not flooded.
-const AT_ONCE: usize = 8;
+const AT_ONCE: u32 = 4;
+
+/// And between two such times: those who answer tell of others, who need not be tried any more.
+const BETWEEN: Duration = Duration::from_millis(500);
 
 /// When each node is to be tried: pure, so that it can be tested without waiting.
 #[derive(Debug, Default)]
@@ -37,11 +41,16 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    /// Replaces the list. New nodes are due at once, the others keep their time.
+    /// Replaces the list. New nodes are due at once, in the list's order as many at a time as are tried at one time; the others
+    /// keep their time.
     pub(crate) fn set(&mut self, now: Instant, nodes: &[BootstrapNode]) {
         self.nodes.retain(|node, _| nodes.contains(node));
+        let mut new = 0;
         for node in nodes {
-            self.nodes.entry(node.clone()).or_insert((now, FIRST_PAUSE));
+            self.nodes.entry(node.clone()).or_insert_with(|| {
+                new += 1;
+                (now + BETWEEN * ((new - 1) / AT_ONCE), FIRST_PAUSE)
+            });
         }
     }
 
@@ -49,7 +58,7 @@ impl Schedule {
     pub(crate) fn due(&self, now: Instant) -> Vec<BootstrapNode> {
         let mut due: Vec<_> = self.nodes.iter().filter(|(_, (at, _))| *at <= now).collect();
         due.sort_by_key(|(_, (at, _))| *at);
-        due.into_iter().take(AT_ONCE).map(|(node, _)| node.clone()).collect()
+        due.into_iter().take(AT_ONCE as usize).map(|(node, _)| node.clone()).collect()
     }
 
     /// Notes an attempt. `heard`: it was not needed. `jitter` is from 0 to 1.
@@ -79,15 +88,16 @@ pub(crate) struct Bootstrap {
     pub(crate) resolver: Arc<dyn Resolver>,
     pub(crate) port: mpsc::Sender<PortCommand>,
     pub(crate) carrier: mpsc::UnboundedSender<Command>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl Bootstrap {
     /// Runs until the daemon drops the list.
     pub(crate) async fn run(mut self) {
-        let mut schedule = Schedule::default();
-        schedule.set(Instant::now(), &self.nodes.borrow_and_update().clone());
+        let (mut schedule, mut earliest) = (Schedule::default(), Instant::now());
+        schedule.set(earliest, &self.nodes.borrow_and_update().clone());
         loop {
-            let next = schedule.next();
+            let next = schedule.next().map(|next| next.max(earliest));
             tokio::select! {
                 changed = self.nodes.changed() => {
                     if changed.is_err() {
@@ -100,6 +110,7 @@ impl Bootstrap {
                     if !self.attempt(&mut schedule).await {
                         return;
                     }
+                    earliest = Instant::now() + BETWEEN;
                 }
             }
         }
@@ -114,13 +125,15 @@ impl Bootstrap {
         let alive = self.alive().await;
         let now = Instant::now();
         // To be heard is not enough: what comes may be all but the carrier's messages, if its first ones were lost. Then nobody else
-        // ever tells the carrier of anybody.
-        let heard: HashSet<SocketAddr> = heard
+        // ever tells the carrier of anybody. Whoever answered the carrier has met it, long before enough heartbeats came to call
+        // either alive: to go on trying would have everybody send everything again.
+        let mut heard: HashSet<SocketAddr> = heard
             .into_iter()
             .filter(|heard| now.into_std().saturating_duration_since(heard.at) < HEARD)
             .filter(|heard| alive.contains(&heard.node))
             .map(|heard| heard.addr)
             .collect();
+        heard.extend(self.shared.answered_within(HEARD));
         let mut missing = Vec::new();
         for node in schedule.due(now) {
             let addrs = self.addresses(&node).await;
@@ -166,6 +179,21 @@ impl Bootstrap {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_list_is_gone_through_in_its_order_a_few_at_a_time() {
+        let nodes: Vec<BootstrapNode> =
+            (1..=10).map(|n| format!("192.0.2.{n}:7946").parse().unwrap()).collect();
+        let (mut schedule, start) = (Schedule::default(), Instant::now());
+        schedule.set(start, &nodes);
+        let mut due: Vec<_> = schedule.due(start).iter().map(ToString::to_string).collect();
+        due.sort_unstable();
+        assert_eq!(due, ["192.0.2.1:7946", "192.0.2.2:7946", "192.0.2.3:7946", "192.0.2.4:7946"]);
+        schedule.due(start).iter().for_each(|node| schedule.tried(start, node, true, false, 0.5));
+        assert_eq!(schedule.next(), Some(start + BETWEEN));
+        assert_eq!(schedule.due(start + BETWEEN).len(), 4);
+        assert_eq!(schedule.due(start + BETWEEN * 10).len(), 4, "nor more when all are due");
+    }
 
     #[test]
     fn pauses_double_up_to_a_minute_and_never_end() {

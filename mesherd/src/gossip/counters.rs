@@ -52,6 +52,10 @@ counters! {
     datagrams_sent,
     /// Bytes of UDP payload sent.
     bytes_sent,
+    /// Messages of the carrier sent, each in one datagram or several.
+    carrier_messages_sent,
+    /// Their bytes before sealing.
+    carrier_bytes_sent,
     /// Datagrams received, good and bad.
     datagrams_received,
     /// Bytes of UDP payload received, good and bad.

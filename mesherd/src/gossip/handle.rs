@@ -180,7 +180,7 @@ impl Gossip {
             advertise: normalise(config.advertise),
             interval: config.interval,
             generations: config.generations,
-            shared,
+            shared: Arc::clone(&shared),
             inbox,
             commands,
             signals,
@@ -194,6 +194,7 @@ impl Gossip {
             resolver: config.resolver,
             port: port.clone(),
             carrier: carrier.clone(),
+            shared,
         };
         tasks.spawn(bootstrap_task.run());
         let handle = GossipHandle {
@@ -396,6 +397,11 @@ impl GossipHandle {
     fn command(&self, command: Command) {
         // Fails only when the layer has ended.
         drop(self.carrier.send(command));
+    }
+
+    #[cfg(test)]
+    pub(super) fn hang(&self) {
+        self.command(Command::Hang);
     }
 
     #[cfg(test)]

@@ -171,6 +171,8 @@ pub enum RestartReason {
     Ended,
     /// Its task failed or panicked.
     Failed(String),
+    /// Its task hangs.
+    Hung,
     /// The daemon announced another address.
     AddressChanged,
     /// A member pushed this run's numbers near their end.
@@ -182,6 +184,7 @@ impl fmt::Display for RestartReason {
         match self {
             Self::Ended => f.write_str("its task ended"),
             Self::Failed(why) => write!(f, "its task failed: {why}"),
+            Self::Hung => f.write_str("its task made no progress"),
             Self::AddressChanged => f.write_str("the announced address changed"),
             Self::NumbersSpent => f.write_str("a member overstated this node's versions"),
         }

@@ -57,12 +57,30 @@ impl Times {
 }
 
 /// What the daemons that run have sent since they started, and the processor time they have used, in seconds.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Spent {
     pub(crate) datagrams: u64,
     pub(crate) bytes: u64,
     pub(crate) processor: f64,
+    /// Each of [`KINDS`], and what was lost on the way: at the receivers, by their own counts.
+    kinds: [u64; KINDS.len()],
 }
+
+/// The daemons' own counts of what they send and of what they could not take in.
+const KINDS: [&str; 12] = [
+    "gossip_carrier_messages_sent",
+    "gossip_carrier_bytes_sent",
+    "sync_questions",
+    "sync_answers",
+    "sync_lacking",
+    "sync_lacking_bytes",
+    "sync_pushes",
+    "sync_forwards",
+    "sync_forwards_bytes",
+    "gossip_rate_limited",
+    "gossip_unfinished",
+    "gossip_events_full",
+];
 
 impl Fleet {
     /// Daemons 1 to `size`, none started. Numbers 1 to 3 are everybody's bootstrap nodes. `more` gives each number further
@@ -162,10 +180,16 @@ impl Fleet {
             groups.entry(names).or_default().push(&daemon.name);
         }
         let mut text = String::new();
+        // What most say is said once, and of the others only where they differ from it.
+        let most = groups.iter().max_by_key(|(_, who)| who.len()).map(|(names, _)| (*names).clone()).unwrap();
+        text.push_str(&format!("\nmost say {most:?}"));
         for (names, who) in &groups {
-            let list: Vec<String> = names.iter().map(|(name, to)| format!("{name}={to:?}")).collect();
-            text.push_str(&format!("\n{who:?} say {}", list.join(" ")));
+            let known: std::collections::BTreeSet<&String> = most.keys().chain(names.keys()).collect();
+            let unlike = known.into_iter().filter(|name| most.get(*name) != names.get(*name));
+            let unlike: Vec<String> = unlike.map(|name| format!("{name}={:?}", names.get(name))).collect();
+            text.push_str(&format!("\n{who:?} say otherwise {}", unlike.join(" ")));
         }
+        self.tell_sums("without agreement, since all began", &Spent::default());
         let odd = groups.values().min_by_key(|who| who.len()).and_then(|who| who.first());
         let odd = daemons.iter().find(|daemon| Some(&daemon.name.as_str()) == odd).unwrap();
         let metrics: Metrics = odd.ask(&Call::Metrics {});
@@ -182,8 +206,27 @@ impl Fleet {
                 datagrams: sum.datagrams + metric(&metrics.text, "mesher_gossip_datagrams_sent_total"),
                 bytes: sum.bytes + metric(&metrics.text, "mesher_gossip_bytes_sent_total"),
                 processor: sum.processor + processor_time(pid),
+                kinds: std::array::from_fn(|kind| {
+                    sum.kinds[kind] + metric(&metrics.text, &format!("mesher_{}_total", KINDS[kind]))
+                }),
             }
         })
+    }
+
+    /// Prints what all that run have spent in all since `before`, which they may have started after.
+    pub(crate) fn tell_sums(&self, what: &str, before: &Spent) {
+        let after = self.spent();
+        let sums = KINDS.iter().zip(after.kinds.iter().zip(before.kinds));
+        let sums: Vec<String> =
+            sums.map(|(kind, (after, before))| format!("{kind} {}", after - before)).collect();
+        println!(
+            "{}: {what}: {:.1} s of a processor, {} datagrams with {} bytes; {}",
+            self.what,
+            after.processor - before.processor,
+            after.datagrams - before.datagrams,
+            after.bytes - before.bytes,
+            sums.join(", ")
+        );
     }
 
     /// Prints what a daemon spent on average between two times.

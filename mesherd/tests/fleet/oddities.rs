@@ -263,7 +263,9 @@ fn a_machine_is_cloned_with_its_key() {
         }
         let first = watch.end();
         fleet.tell(&format!("before that, at another machine: {first:?}"));
-        assert!(first.iter().filter(|change| change.0 == "h5.sol").count() <= 6, "{first:?}");
+        // Each time that one overtakes the other is a change: four times each, before whoever is to stop has been overtaken a fourth
+        // time.
+        assert!(first.iter().filter(|change| change.0 == "h5.sol").count() <= 8, "{first:?}");
         // From then on nothing moves.
         let (before, watch) = (answers(fleet.number(1)), Watch::begin(&fleet, 1));
         std::thread::sleep(TTL);

@@ -13,7 +13,7 @@ fn shared(number: usize) -> Vec<&'static str> {
 }
 
 #[test]
-fn all_start_at_once_each_restarts_and_half_die() {
+fn all_start_at_once_and_each_restarts() {
     in_network(|| {
         let size = size();
         let mut fleet = Fleet::new("restarts", size, ttl(), shared);
@@ -31,6 +31,14 @@ fn all_start_at_once_each_restarts_and_half_die() {
         quiet(&fleet);
         news(&fleet);
         each_restarts(&mut fleet);
+    });
+}
+
+#[test]
+fn half_die_and_come_back() {
+    in_network(|| {
+        let mut fleet = Fleet::new("half", size(), ttl(), shared);
+        fleet.start_and_settle();
         half_die(&mut fleet);
     });
 }
@@ -129,10 +137,12 @@ fn half_die(fleet: &mut Fleet) {
     fleet.agree("a new name among the rest", Duration::from_secs(20), |names| {
         names.contains_key("amidst.sol")
     });
+    let before = fleet.spent();
     fleet.start_all();
     fleet.agree("the dead come back", Duration::from_secs(120), |names| {
         all_but(names, size, &[]) && names.contains_key("amidst.sol")
     });
+    fleet.tell_sums("the dead come back", &before);
     // Who was away for longer than the TTL stands in line again.
     assert_eq!(answers(fleet.number(1))["shared.sol"], heir);
 }

@@ -51,6 +51,9 @@ impl Intake {
             counters.malformed.add(1);
             return;
         };
+        if !matches!(message, Message::Syn { .. }) {
+            self.shared.note_answer(from);
+        }
         let more = message.delta().iter().map(|delta| delta.records.len()).sum::<usize>()
             >= super::message::MAX_RECORDS
             || bytes.len() > super::message::MAX_DELTA / 2 && !message.delta().is_empty();

@@ -1,6 +1,9 @@
 //! How often exchanges begin. `docs/gossip.md` says what traffic results.
 
+use std::net::SocketAddr;
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// Peers that a push goes to: as many as a round of chitchat's.
 pub(crate) const FAN_OUT: usize = 3;
@@ -45,6 +48,25 @@ pub(crate) fn relays(members: usize) -> bool {
     (FAN_OUT + 1..=30).contains(&members)
 }
 
+/// A peer that has more for this node is asked for the rest without a pause; another one only when the first has not sent any
+/// for so long.
+const FETCHED_FROM_ONE: Duration = Duration::from_millis(500);
+
+/// From whom this node fetches what does not fit one message.
+#[derive(Debug, Default)]
+pub(crate) struct Fetching(Option<(SocketAddr, Instant)>);
+
+impl Fetching {
+    /// `from` has more. Says whether it is to be asked for it.
+    pub(crate) fn may(&mut self, from: SocketAddr, now: Instant) -> bool {
+        let other = self.0.is_some_and(|(peer, at)| peer != from && now < at + FETCHED_FROM_ONE);
+        if !other {
+            self.0 = Some((from, now));
+        }
+        !other
+    }
+}
+
 /// A random choice of at most `count` addresses.
 pub(crate) fn choose<T>(mut from: Vec<T>, count: usize) -> Vec<T> {
     let mut chosen = Vec::with_capacity(count);
@@ -80,6 +102,17 @@ mod tests {
         let times: Vec<u32> = [0, 16, 20, 40, 80, 81, 1_000].into_iter().map(settle_times).collect();
         assert_eq!(times, [5, 5, 4, 2, 1, 0, 0]);
         assert_eq!([3, 4, 30, 31, 1_000].map(relays), [false, true, true, false, false]);
+    }
+
+    #[test]
+    fn the_rest_is_fetched_from_one_peer_and_from_another_when_that_one_falls_silent() {
+        let (mut fetching, now) = (Fetching::default(), Instant::now());
+        let [one, other]: [SocketAddr; 2] = ["192.0.2.1:1".parse().unwrap(), "192.0.2.2:1".parse().unwrap()];
+        assert!(fetching.may(one, now));
+        assert!(!fetching.may(other, now));
+        assert!(fetching.may(one, now + FETCHED_FROM_ONE / 2), "the next part follows at once");
+        assert!(!fetching.may(other, now + FETCHED_FROM_ONE), "counted from the last part");
+        assert!(fetching.may(other, now + FETCHED_FROM_ONE * 2));
     }
 
     #[test]

@@ -36,6 +36,11 @@ const INBOX: usize = 64;
 /// How long to wait before another try when no generation could be had (a full disk), and at least between rebuilds.
 const REBUILD_PAUSE: Duration = Duration::from_secs(1);
 
+/// chitchat's task is looked at every so many intervals, in each of which it comes round at least once,
+const LOOK_EVERY: u32 = 3;
+/// and it hangs when it has not in so many looks in a row: one may follow a time in which nothing ran at all.
+const HANGS_AFTER_LOOKS: u32 = 4;
+
 /// What the daemon asks of the carrier.
 pub(crate) enum Command {
     Set(Vec<(String, String)>),
@@ -45,6 +50,8 @@ pub(crate) enum Command {
     Members(oneshot::Sender<Vec<MemberInfo>>),
     #[cfg(test)]
     Inject(SocketAddr, chitchat::ChitchatMessage),
+    #[cfg(test)]
+    Hang,
     Shutdown,
 }
 
@@ -111,6 +118,10 @@ pub(crate) struct State {
     members: HashMap<NodeId, (u64, SocketAddr)>,
     /// Events that did not fit yet.
     outbox: VecDeque<Event>,
+    /// From whom the rest of what did not fit one message is fetched.
+    fetching: pace::Fetching,
+    /// How often chitchat's task had come round when it was last looked at, and how many looks ago that was the same.
+    turns: (u64, u32),
     /// When to begin exchanges beside the rounds, and how many more times.
     push: Option<Instant>,
     pushed: Option<Instant>,
@@ -126,6 +137,7 @@ enum Turn {
     Changed,
     Ended(anyhow::Result<()>),
     Push,
+    Look,
     Quiet,
     Event,
 }
@@ -246,7 +258,7 @@ impl Supervisor {
                 // Bootstrap tries again.
                 Command::Gossip(_) => {}
                 #[cfg(test)]
-                Command::Inject(..) => {}
+                Command::Inject(..) | Command::Hang => {}
             }
         }
     }
@@ -263,6 +275,8 @@ impl Supervisor {
 
     /// Serves one run of chitchat. Returns why it must be rebuilt, or `None` to shut down.
     async fn supervise(&mut self, run: &mut Run) -> Option<RestartReason> {
+        let mut look = Instant::now() + self.interval * LOOK_EVERY;
+        self.state.turns = (self.shared.turns(), 0);
         loop {
             let now = Instant::now();
             let quiet = self.state.busy_until;
@@ -274,6 +288,7 @@ impl Supervisor {
                 () = self.state.notices.changed.notified() => Turn::Changed,
                 ended = &mut run.ended => Turn::Ended(ended),
                 () = sleep_until(push.unwrap_or(now)), if push.is_some() => Turn::Push,
+                () = sleep_until(look) => Turn::Look,
                 () = sleep_until(quiet.unwrap_or(now)), if quiet.is_some() => Turn::Quiet,
                 Ok(permit) = self.events.reserve(), if !self.state.outbox.is_empty() => {
                     if let Some(event) = self.state.outbox.pop_front() {
@@ -291,7 +306,12 @@ impl Supervisor {
                     }
                 }
                 Turn::Command(Some(command)) => self.command(run, command).await,
-                Turn::Signal(Signal::More(from)) => self.exchange(run, from),
+                Turn::Signal(Signal::More(from)) => {
+                    // One peer at a time: what it has next, the others have too, and each would send all of it.
+                    if self.state.fetching.may(from, Instant::now()) {
+                        self.exchange(run, from);
+                    }
+                }
                 Turn::Signal(Signal::Met) => {
                     // Liveness takes a few heartbeats: get them soon, where that is cheap.
                     self.state.settling = pace::settle_times(self.state.members.len());
@@ -310,6 +330,12 @@ impl Supervisor {
                 Turn::Ended(Ok(())) => return Some(RestartReason::Ended),
                 Turn::Ended(Err(error)) => return Some(RestartReason::Failed(error.to_string())),
                 Turn::Push => self.push(run).await,
+                Turn::Look => {
+                    look = Instant::now() + self.interval * LOOK_EVERY;
+                    if self.hangs() {
+                        return Some(RestartReason::Hung);
+                    }
+                }
                 Turn::Quiet => {
                     self.state.busy_until = None;
                     self.set_pace();
@@ -317,6 +343,14 @@ impl Supervisor {
                 Turn::Event => {}
             }
         }
+    }
+
+    /// Whether chitchat's task has not come round for too long: gossip that has fallen silent must not look well.
+    fn hangs(&mut self) -> bool {
+        let (before, missed) = self.state.turns;
+        let turns = self.shared.turns();
+        self.state.turns = if turns == before { (turns, missed + 1) } else { (turns, 0) };
+        self.state.turns.1 >= HANGS_AFTER_LOOKS
     }
 
     async fn command(&mut self, run: &Run, command: Command) {
@@ -339,6 +373,8 @@ impl Supervisor {
                 let inbox = lock(&self.inbox).clone().unwrap();
                 inbox.send((from, message)).await.unwrap();
             }
+            #[cfg(test)]
+            Command::Hang => self.shared.hang.store(true, std::sync::atomic::Ordering::Relaxed),
             Command::Advertise(_) | Command::Shutdown => {}
         }
     }

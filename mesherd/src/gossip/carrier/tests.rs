@@ -47,6 +47,25 @@ async fn a_panicking_carrier_is_rebuilt_with_its_records_under_a_new_generation(
     two.wait_record(1, "c/earth", "after").await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_carrier_that_hangs_without_ending_is_rebuilt() {
+    let interval = Duration::from_millis(50);
+    let mut one = Node::start(1, &[1], &[], interval);
+    let mut two = Node::start(2, &[1], &[one.addr], interval);
+    one.handle.set("c/earth", "before").unwrap();
+    two.wait_record(1, "c/earth", "before").await;
+    one.handle.hang();
+    let reason = one
+        .wait("restart", |event| match event {
+            Event::CarrierRestarted { reason, .. } => Some(reason),
+            _ => None,
+        })
+        .await;
+    assert_eq!(reason, RestartReason::Hung);
+    one.handle.set("c/earth", "after").unwrap();
+    two.wait_record(1, "c/earth", "after").await;
+}
+
 // What follows is the attack table: each a message that a member with the secret may send, against the filter, and
 // where chitchat is harmed, what unfiltered chitchat makes of it.
 
