@@ -32,6 +32,7 @@ def _arguments(tools: Tools) -> dict:
         f"let lib = import {tools.lib}; pkgs = import {tools.repository}/tests/nix/stubs/pkgs.nix {{ inherit lib; }}; "
         f"arguments = (pkgs.callPackage {tools.repository}/nixos-module/package.nix {{ }}).arguments; in "
         "{ inherit (arguments) pname version outputs postBuild postInstall cargoBuildFlags cargoTestFlags; "
+        "tools = map (each: each.name) arguments.nativeBuildInputs; "
         "license = map (each: each.spdxId) arguments.meta.license; platforms = arguments.meta.platforms; "
         "inherit (arguments.meta) description mainProgram; lock = toString arguments.cargoLock.lockFile; }"
     )
@@ -45,6 +46,7 @@ def manifest(tools: Tools) -> None:
     expect("license", " OR ".join(found["license"]), workspace["package"]["license"])
     expect("what nix run runs", found["mainProgram"], "mesherctl")
     expect("outputs", found["outputs"], ["out", "lib"])
+    expect("tools of the build", found["tools"], ["install-shell-files-hook"])
     expect("lock file", found["lock"], str(tools.repository / "Cargo.lock"))
     expect("systems", {"x86_64-linux", "aarch64-linux"} <= set(found["platforms"]), True)
     packages = {_name(tools, member) for member in workspace["members"]}

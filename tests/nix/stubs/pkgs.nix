@@ -38,7 +38,8 @@ let
     made.out // { outputSpecified = false; };
 
   platform = {
-    canExecute = _: !crossCompiled;
+    # Asked with a platform, as nixpkgs' own is.
+    canExecute = other: builtins.isAttrs other.rust && !crossCompiled;
     rust = {
       rustcTargetSpec = "x86_64-unknown-linux-gnu";
       cargoShortTarget = "x86_64-unknown-linux-gnu";
