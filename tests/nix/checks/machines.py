@@ -36,7 +36,7 @@ def scripts(tools: Tools) -> None:
             tree = ast.parse(test["testScript"], name)
         except SyntaxError as error:
             raise Failed(f"{name}: {error}") from error
-        _known_names(name, tree, {machine.replace("-", "_") for machine in test["machines"]})
+        known(name, tree, {machine.replace("-", "_") for machine in test["machines"]})
     print(f"        VM tests: {', '.join(sorted(made['scripts']))}", flush=True)
     for name, reason in sorted(made["reasons"].items()):
         print(f"        {name}, not: {reason}", flush=True)
@@ -50,7 +50,8 @@ def _scenarios(tools: Tools, lib: str) -> dict:
     return tools.evaluate(f"{{ {wanted} }}")
 
 
-def _known_names(where: str, tree: ast.Module, machines: set[str]) -> None:
+def known(where: str, tree: ast.Module, machines: set[str]) -> None:
+    """Fails where a script uses what a VM test has not."""
     bound = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     bound |= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
     bound |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}

@@ -134,6 +134,8 @@ MISTAKES = [
             "-t $lib/lib/systemd/catalog", "build: flake", "the output lib"),
     Mistake("a mistake that the page does not show", "docs/nixos.md", "| a missing semicolon |", "| a semicolon |", "reference: mistakes",
             "does not show the planted mistakes"),
+    Mistake("a word that the test driver's machines do not know", "docs/nixos.md", "vm.wait_until_succeeds(", "vm.wait_until_succeed(",
+            "reference: pieces", "cannot do"),
     Mistake("an option described anew in one place", f"{M}/nss.nix", "wins over the same name", "beats the same name", "reference: options",
             "is not that of these options"),
     Mistake("a key that the daemon does not have", f"{M}/settings.nix", "    short_names = optional", "    short_name = optional",

@@ -1,8 +1,10 @@
 """docs/nixos-options.md is made from the options; docs/nixos.md shows the examples and the planted mistakes."""
 
+import ast
 import re
+import textwrap
 
-from . import mistakes
+from . import machines, mistakes
 from .tools import Failed, Tools, expect
 
 PAGE = "docs/nixos-options.md"
@@ -62,6 +64,26 @@ def examples(tools: Tools) -> None:
             raise Failed(f"docs/nixos.md does not show {file.relative_to(tools.repository)} as it is")
 
 
+def pieces(tools: Tools) -> None:
+    """Every piece of Nix on the page is Nix, and the script within one is Python, for a machine of that name."""
+    found = re.findall(r"^```nix\n(.*?)^```$", (tools.repository / GUIDE).read_text(), re.MULTILINE | re.DOTALL)
+    scripts = 0
+    for number, piece in enumerate(found, 1):
+        file = tools.scratch / "piece.nix"
+        # A whole module or flake, a call of somebody's function, or some of a module's lines.
+        around = {"{": "%s", "(": "{ nix-vm-test }: %s"}.get(piece[0], "{ data-mesher }: { %s }")
+        file.write_text(around % piece)
+        try:
+            tools.parse(file)
+            for script in re.findall(r"testScript = ''\n(.*?)\n +'';", piece, re.DOTALL):
+                scripts += 1
+                machines.known(f"piece {number}", ast.parse(textwrap.dedent(script)), {"vm"})
+        except (Failed, SyntaxError) as error:
+            raise Failed(f"{GUIDE}, its {number}. piece of Nix: {error}") from error
+    if len(found) < 6 or scripts != 1:
+        raise Failed(f"{len(found)} pieces of Nix and {scripts} scripts were found in {GUIDE}: the search is broken")
+
+
 def planted(tools: Tools) -> None:
     """docs/nixos.md shows which mistakes are planted, and what finds them."""
     found = _TABLE.search((tools.repository / GUIDE).read_text())
@@ -71,6 +93,7 @@ def planted(tools: Tools) -> None:
 
 CHECKS = [
     ("reference: mistakes", "", planted),
+    ("reference: pieces", "", pieces),
     ("reference: examples", "", examples),
     ("reference: options", "lib", options),
 ]
