@@ -1,5 +1,6 @@
 //! The command line: which command, with which options.
 
+use std::env;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -49,6 +50,10 @@ pub(crate) fn run() -> Result<ExitCode> {
         }
         Some(other) => return Err(other.unexpected().into()),
     };
+    if env::args_os().skip(2).any(|argument| argument == "--help" || argument == "-h") {
+        print!("{}", usage_of(&command).unwrap_or(USAGE.to_owned()));
+        return Ok(ExitCode::SUCCESS);
+    }
     match command.as_str() {
         "dist" => {
             no_more(&mut parser)?;
@@ -87,6 +92,18 @@ pub(crate) fn run() -> Result<ExitCode> {
         }
         _ => bail!("there is no command {command:?}; `cargo xtask --help` lists them"),
     }
+}
+
+/// What the usage has about one command; none, if there is no such command.
+fn usage_of(command: &str) -> Option<String> {
+    let is_it = |line: &str| {
+        let line = line.strip_prefix("  ").unwrap_or_default();
+        line.strip_prefix(command).is_some_and(|rest| rest.starts_with(' '))
+    };
+    let mut lines = USAGE.lines().skip_while(|line| !is_it(line));
+    let first = lines.next()?.trim_start();
+    let rest = lines.take_while(|line| line.starts_with("   "));
+    Some(format!("Usage: cargo xtask {first}\n{}", rest.map(|line| format!("{line}\n")).collect::<String>()))
 }
 
 fn no_more(parser: &mut lexopt::Parser) -> Result<()> {
@@ -192,4 +209,32 @@ fn bench_arguments(parser: &mut lexopt::Parser) -> Result<Vec<String>> {
 fn directory(parser: &mut lexopt::Parser) -> Result<PathBuf> {
     let path = PathBuf::from(parser.value()?);
     path.canonicalize().with_context(|| format!("{}: expected a directory that exists", path.display()))
+}
+
+#[cfg(test)]
+mod unit_tests {
+    use super::{USAGE, usage_of};
+
+    #[test]
+    fn each_command_has_its_own_usage() {
+        let commands: Vec<&str> = USAGE
+            .lines()
+            .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+            .filter_map(|line| line.split_whitespace().next())
+            .collect();
+        assert!(commands.contains(&"machines") && commands.len() > 8, "{commands:?}");
+        for command in commands {
+            let usage = usage_of(command).expect("the command is in the usage");
+            assert!(usage.starts_with(&format!("Usage: cargo xtask {command} ")), "{usage}");
+            // Every command's words, and nothing of the next one's.
+            assert!(
+                usage.lines().count() <= 3 && usage.lines().skip(1).all(|line| line.starts_with("    ")),
+                "{usage}"
+            );
+        }
+        // The last is a word of the usage, and no command.
+        for other in ["nosuch", "mach", "only"] {
+            assert_eq!(usage_of(other), None, "{other}");
+        }
+    }
 }
