@@ -216,46 +216,67 @@ fn date() -> Result<String> {
 mod unit_tests {
     use super::*;
 
+    /// A copy of this machine's AppArmor profiles, to try rules in.
+    struct Profiles(PathBuf);
+
+    impl Profiles {
+        fn new(test: &str) -> Self {
+            let base = paths::target().join(format!("apparmor-{test}-{}", std::process::id()));
+            remove_tree(&base).unwrap();
+            let copy = Command::new("cp").arg("-r").arg("/etc/apparmor.d").arg(&base).status().unwrap();
+            assert!(copy.success(), "apparmor is needed (Debian: apparmor)");
+            Self(base)
+        }
+
+        /// What the parser says of a profile, which must be a right one.
+        fn parse(&self, profile: &str, options: &[&str]) -> String {
+            let mut parser = Command::new("apparmor_parser");
+            parser.args(options).args(["--skip-cache", "--base"]).arg(&self.0).arg(self.0.join(profile));
+            let output = parser.output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+            String::from_utf8(output.stdout).unwrap()
+        }
+    }
+
+    impl Drop for Profiles {
+        fn drop(&mut self) {
+            remove_tree(&self.0).unwrap();
+        }
+    }
+
     /// A profile that includes the abstraction gets the rule, where the shipped file is installed.
     #[test]
     fn apparmor_lets_programs_that_look_names_up_read_the_table() {
-        let base = paths::target().join(format!("apparmor-test-{}", std::process::id()));
-        remove_tree(&base).unwrap();
-        let copy =
-            std::process::Command::new("cp").arg("-r").arg("/etc/apparmor.d").arg(&base).status().unwrap();
-        assert!(copy.success(), "apparmor is needed (Debian: apparmor)");
-        let place = base.join(APPARMOR_RULE.strip_prefix("etc/apparmor.d/").unwrap());
+        let profiles = Profiles::new("table");
+        let place = profiles.0.join(APPARMOR_RULE.strip_prefix("etc/apparmor.d/").unwrap());
         // Where this machine has it installed.
         let _ = fs::remove_file(&place);
-        let preprocess = || {
-            let profile = base.join("profile");
-            fs::write(
-                &profile,
-                "include <tunables/global>\nprofile reader /bin/reader {\n  include <abstractions/nameservice>\n}\n",
-            )
-            .unwrap();
-            let output = std::process::Command::new("apparmor_parser")
-                .args(["--preprocess", "--skip-cache", "--base"])
-                .arg(&base)
-                .arg(&profile)
-                .output()
-                .unwrap();
-            assert!(output.status.success(), "{output:?}");
-            String::from_utf8(output.stdout).unwrap()
-        };
+        fs::write(
+            profiles.0.join("profile"),
+            "include <tunables/global>\nprofile reader /bin/reader {\n  include <abstractions/nameservice>\n}\n",
+        )
+        .unwrap();
+        let rules = || profiles.parse("profile", &["--preprocess"]);
         let table = "/data-mesher/hosts.table r,";
-        assert!(!preprocess().contains(table), "apparmor's own files have it");
+        assert!(!rules().contains(table), "apparmor's own files have it");
         fs::create_dir_all(place.parent().unwrap()).unwrap();
         fs::copy(paths::repository().join("units/apparmor-nameservice"), &place).unwrap();
-        assert!(preprocess().contains(table), "the abstraction does not take it up");
+        assert!(rules().contains(table), "the abstraction does not take it up");
         // And it is a rule: the profile compiles with it.
-        let compiled = std::process::Command::new("apparmor_parser")
-            .args(["--skip-kernel-load", "--skip-cache", "--base"])
-            .arg(&base)
-            .arg(base.join("profile"))
-            .output()
-            .unwrap();
-        assert!(compiled.status.success(), "{compiled:?}");
-        remove_tree(&base).unwrap();
+        profiles.parse("profile", &["--skip-kernel-load"]);
+    }
+
+    /// Debian's profile of unbound takes up the rule that the page gives.
+    #[test]
+    fn apparmor_lets_unbound_read_the_zone_as_the_page_says() {
+        let profiles = Profiles::new("unbound");
+        let page = fs::read_to_string(paths::repository().join("docs/exports.md")).unwrap();
+        let (_, rest) = page.split_once("alpha /etc/apparmor.d/local/usr.sbin.unbound\n").unwrap();
+        let rule = rest.split_once("\n```").unwrap().0;
+        let rules = || profiles.parse("usr.sbin.unbound", &["--preprocess"]);
+        assert!(!rules().contains(rule), "Debian's own profile has it");
+        fs::write(profiles.0.join("local/usr.sbin.unbound"), format!("{rule}\n")).unwrap();
+        assert!(rules().contains(rule), "unbound's profile does not take it up");
+        profiles.parse("usr.sbin.unbound", &["--skip-kernel-load"]);
     }
 }

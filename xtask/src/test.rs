@@ -62,7 +62,9 @@ const TOOLS: &[(&[&str], &str)] = &[
     (&["script"], "bsdutils"),
     (&["zsh"], "zsh"),
     (&["fish"], "fish"),
-    (&["unbound-host"], "unbound-host"),
+    (&["unbound"], "unbound"),
+    (&["/usr/share/dns/root.key"], "dns-root-data"),
+    (&["dnsmasq"], "dnsmasq-base"),
     (&["pip3", "pip"], "python3-pip"),
     (&["apparmor_parser"], "apparmor"),
     (
@@ -320,15 +322,13 @@ fn install_tools() -> Result<()> {
         host::run(Command::new("apt-get").args(["update", "--quiet"]))?;
         install()?;
     }
-    // The tests run an nscd of their own; the machine's lookups are none of its business.
-    if packages.contains(&"nscd") && Path::new("/run/systemd/system").is_dir() {
-        host::run(Command::new("systemctl").args([
-            "disable",
-            "--now",
-            "--quiet",
-            "nscd.service",
-            "nscd.socket",
-        ]))?;
+    // The tests run servers of their own; the machine's lookups are none of their business.
+    for (package, units) in
+        [("nscd", &["nscd.service", "nscd.socket"][..]), ("unbound", &["unbound.service"])]
+    {
+        if packages.contains(&package) && Path::new("/run/systemd/system").is_dir() {
+            host::run(Command::new("systemctl").args(["disable", "--now", "--quiet"]).args(units))?;
+        }
     }
     Ok(())
 }
