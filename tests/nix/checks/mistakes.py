@@ -136,6 +136,8 @@ MISTAKES = [
             "does not show the planted mistakes"),
     Mistake("a word that the test driver's machines do not know", "docs/nixos.md", "vm.wait_until_succeeds(", "vm.wait_until_succeed(",
             "reference: pieces", "cannot do"),
+    Mistake("an option that the reference does not have", f"{M}/init-network.nix", "    claimTTL = mkOption", "    claimTimeToLive = mkOption",
+            "reference: descriptions", "initNetwork.claimTimeToLive"),
     Mistake("an option described anew in one place", f"{M}/nss.nix", "wins over the same name", "beats the same name", "reference: options",
             "is not that of these options"),
     Mistake("a key that the daemon does not have", f"{M}/settings.nix", "    short_names = optional", "    short_name = optional",

@@ -19,8 +19,7 @@ def _options(tools: Tools) -> list[dict]:
 def _page(options: list[dict]) -> str:
     lines = ["# NixOS options", "", "Made from the options of `nixos-module`; do not edit. How to use them is in [NixOS](nixos.md).", ""]
     for option in sorted(options, key=lambda option: option["name"]):
-        description = re.sub(r"\{option\}(`[^`]*`)", r"\1", option["description"] or "").strip()
-        lines += [f"## `{option['name']}`", "", description, "", f"- type: {_escape(option['type'])}"]
+        lines += [f"## `{option['name']}`", "", _described(option), "", f"- type: {_escape(option['type'])}"]
         lines += [f"- {key}: {_code(option[key])}" for key in ("default", "example") if option[key] is not None]
         lines.append("")
     return "\n".join(lines).rstrip("\n") + "\n"
@@ -53,6 +52,23 @@ def options(tools: Tools) -> None:
     expect("options without a description", bare, [])
     if (tools.repository / PAGE).read_text() != _page(found):
         raise Failed(f"{PAGE} is not that of these options: python3 -m checks --write, with tests/nix in PYTHONPATH")
+
+
+def descriptions(tools: Tools) -> None:
+    """The reference has every option with its description, and no other. (What it says of types is nixpkgs' lib's.)"""
+    found = tools.evaluate(f"import {tools.repository}/tests/nix/options-little.nix")
+    ours = {option["name"]: _described(option) for option in found}
+    page = (tools.repository / PAGE).read_text()
+    theirs = dict(re.findall(r"^## `([^`]*)`\n\n(.*?)\n\n- type: ", page, re.MULTILINE | re.DOTALL))
+    expect("options without a description", [name for name, text in ours.items() if not text], [])
+    expect(f"options in {PAGE}", set(theirs), set(ours))
+    for name, text in ours.items():
+        if theirs[name] != text:
+            raise Failed(f"{PAGE} describes {name} in other words: python3 -m checks --write, with nixpkgs' lib in NIXPKGS_LIB")
+
+
+def _described(option: dict) -> str:
+    return re.sub(r"\{option\}(`[^`]*`)", r"\1", option["description"] or "").strip()
 
 
 def examples(tools: Tools) -> None:
@@ -94,6 +110,7 @@ def planted(tools: Tools) -> None:
 CHECKS = [
     ("reference: mistakes", "", planted),
     ("reference: pieces", "", pieces),
+    ("reference: descriptions", "", descriptions),
     ("reference: examples", "", examples),
     ("reference: options", "lib", options),
 ]

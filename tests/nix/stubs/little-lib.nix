@@ -1,4 +1,4 @@
-# As much of nixpkgs' lib as settings.nix, package.nix and vm-tests.nix call for the checks that run where there is no nixpkgs. A
+# As much of nixpkgs' lib as options, package.nix and vm-tests.nix call for the checks that run where there is no nixpkgs. A
 # type is its deep check, and a submodule keeps its options to be looked into. With NIXPKGS_LIB the checks hold this to the
 # real one.
 let
@@ -63,13 +63,16 @@ rec {
     bool = type builtins.isBool;
     enum = values: type (value: builtins.elem value values);
     int = type builtins.isInt;
+    ints.between = low: high: addCheck int (number: number >= low && number <= high);
     listOf = element: type (value: builtins.isList value && builtins.all element.check value);
     nonEmptyStr = addCheck str (text: builtins.match "[ \t\n]*" text == null);
     nullOr = base: type (value: value == null || base.check value);
     path = addCheck str (text: builtins.substring 0 1 text == "/");
+    package = type builtins.isAttrs;
     pathWith = _: path;
     port = addCheck int (port: port >= 0 && port <= 65535);
     str = type builtins.isString;
+    strMatching = pattern: addCheck str (text: builtins.match pattern text != null);
     submodule =
       { options, freeformType }:
       type (
