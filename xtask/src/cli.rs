@@ -153,9 +153,7 @@ fn fuzz_options(parser: &mut lexopt::Parser) -> Result<fuzz::Options> {
     let mut options = fuzz::Options::default();
     while let Some(argument) = parser.next()? {
         match argument {
-            Long("seconds") => {
-                options.seconds = parser.value()?.parse().context("--seconds: expected a number")?;
-            }
+            Long("seconds") => options.seconds = number(parser, "--seconds")?,
             Value(name) => options.targets.push(name.string()?),
             _ => return Err(argument.unexpected().into()),
         }
@@ -168,9 +166,7 @@ fn machines_options(parser: &mut lexopt::Parser) -> Result<machines::Options> {
     while let Some(argument) = parser.next()? {
         match argument {
             Long("suite") => options.suite = parser.value()?.string()?,
-            Long("lanes") => {
-                options.lanes = parser.value()?.parse().context("--lanes: expected a number")?;
-            }
+            Long("lanes") => options.lanes = usize::try_from(number(parser, "--lanes")?)?,
             Long("keep") => options.keep = true,
             Long("script") => options.script = Some(parser.value()?.into()),
             Long("nodes") => options.nodes = Some(parser.value()?.into()),
@@ -206,6 +202,15 @@ fn bench_arguments(parser: &mut lexopt::Parser) -> Result<Vec<String>> {
     Ok(arguments)
 }
 
+/// A number that is not 0.
+fn number(parser: &mut lexopt::Parser, option: &str) -> Result<u64> {
+    let given = parser.value()?.string()?;
+    match given.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => bail!("{option}: expected a number from 1, found {given:?}"),
+    }
+}
+
 fn directory(parser: &mut lexopt::Parser) -> Result<PathBuf> {
     let path = PathBuf::from(parser.value()?);
     path.canonicalize().with_context(|| format!("{}: expected a directory that exists", path.display()))
@@ -213,7 +218,7 @@ fn directory(parser: &mut lexopt::Parser) -> Result<PathBuf> {
 
 #[cfg(test)]
 mod unit_tests {
-    use super::{USAGE, usage_of};
+    use super::{USAGE, number, usage_of};
 
     #[test]
     fn each_command_has_its_own_usage() {
@@ -235,6 +240,17 @@ mod unit_tests {
         // The last is a word of the usage, and no command.
         for other in ["nosuch", "mach", "only"] {
             assert_eq!(usage_of(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_from_one() {
+        let said = |text| {
+            number(&mut lexopt::Parser::from_args([text]), "--lanes").map_err(|error| error.to_string())
+        };
+        assert_eq!(said("7"), Ok(7));
+        for text in ["0", "x", "7.5", ""] {
+            assert_eq!(said(text), Err(format!("--lanes: expected a number from 1, found {text:?}")));
         }
     }
 }

@@ -47,10 +47,7 @@ pub(crate) fn build(options: &Options) -> Result<Vec<PathBuf>> {
     if !missing.is_empty() {
         bail!("Debian packages are built on Debian, with: apt-get install {}", missing.join(" "));
     }
-    let tree = match &options.from {
-        Some(tree) => tree.clone(),
-        None => dist::build()?,
-    };
+    let tree = dist::given_or_built(options.from.as_deref())?;
     let given = options.version.as_deref().unwrap_or(env!("CARGO_PKG_VERSION"));
     let control = fs::read_to_string(templates().join("control")).context("reading the control file")?;
     let maintainer = match (std::env::var("DEBFULLNAME"), std::env::var("DEBEMAIL")) {

@@ -82,6 +82,21 @@ pub(crate) fn module_path() -> Result<String> {
     Ok(format!("usr/{}/libnss_mesher.so.2", host::library_directory()?))
 }
 
+/// The dist tree that was given, if it is a finished one; without, one that is built.
+///
+/// # Errors
+///
+/// When the build fails, and for a directory that is something else.
+pub(crate) fn given_or_built(given: Option<&Path>) -> Result<PathBuf> {
+    let Some(tree) = given else { return build() };
+    for part in ["mesherd", "mesherctl", "libnss_mesher.so.2"] {
+        if !list(tree)?.iter().any(|file| file.ends_with(part)) {
+            bail!("{} is no finished dist tree: it holds no {part}", tree.display());
+        }
+    }
+    Ok(tree.to_path_buf())
+}
+
 /// Every file of a dist tree, relative to it, sorted.
 ///
 /// # Errors
@@ -278,5 +293,24 @@ mod unit_tests {
         fs::write(profiles.0.join("local/usr.sbin.unbound"), format!("{rule}\n")).unwrap();
         assert!(rules().contains(rule), "unbound's profile does not take it up");
         profiles.parse("usr.sbin.unbound", &["--skip-kernel-load"]);
+    }
+
+    #[test]
+    fn a_tree_that_is_not_finished_is_refused() {
+        let tree = paths::target().join(format!("unfinished-{}", std::process::id()));
+        for (part, missing) in [
+            ("bin/mesherd", "mesherctl"),
+            ("bin/mesherctl", "libnss_mesher.so.2"),
+            ("lib/libnss_mesher.so.2", ""),
+        ] {
+            let file = tree.join(part);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, "").unwrap();
+            match given_or_built(Some(&tree)) {
+                Ok(found) => assert_eq!((found, missing), (tree.clone(), "")),
+                Err(error) => assert!(error.to_string().ends_with(&format!("holds no {missing}")), "{error}"),
+            }
+        }
+        remove_tree(&tree).unwrap();
     }
 }

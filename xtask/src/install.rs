@@ -50,14 +50,8 @@ pub(crate) fn install(options: &Install) -> Result<ExitCode> {
             "the Debian package data-mesher is installed, and these are its files: upgrade it, with `cargo xtask deb`"
         );
     }
-    let tree = match &options.from {
-        Some(tree) => tree.clone(),
-        None => dist::build()?,
-    };
+    let tree = dist::given_or_built(options.from.as_deref())?;
     let files = dist::list(&tree)?;
-    if !files.iter().any(|file| file.ends_with("libnss_mesher.so.2")) {
-        bail!("{} is no finished dist tree: it holds no libnss_mesher.so.2", tree.display());
-    }
     for file in &files {
         system.write_from(&tree.join(file), file)?;
     }
