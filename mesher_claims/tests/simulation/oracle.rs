@@ -140,6 +140,10 @@ impl Oracle {
             return Ok(());
         }
         seen.sent.insert((record.carrier_key(), seq), record.clone());
+        if let Record::Host(record) = record {
+            // Of two that were signed for one input, only the last is what the machine has.
+            self.signed_at.entry((record.host, record.seq)).or_insert(true_ms);
+        }
         if seen.sent.len() > 4_096 {
             seen.sent.clear();
         }
