@@ -10,6 +10,7 @@ import os
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
 from . import build, machines, mistakes, module, package, reference, schema, sources, whole
@@ -53,6 +54,10 @@ def _run(tools: Tools, only: str) -> int:
         except Failed as failure:
             failed += 1
             print(f"FAILED  {name}: {failure}", flush=True)
+        except Exception:
+            # The other checks are none the worse for it.
+            failed += 1
+            print(f"FAILED  {name}: the check itself broke\n{traceback.format_exc()}", flush=True)
         else:
             passed += 1
             print(f"passed  {name}, {time.monotonic() - begun:.1f} s", flush=True)

@@ -101,8 +101,8 @@ def everything(tools: Tools) -> None:
     flake.nix("flake", "check", f"path:{flake.source}")
     out = flake.built(f"packages.{_SYSTEM}.default")
     lib = flake.built(f"packages.{_SYSTEM}.nss-mesher")
-    _programs(tools, flake, out)
     _module(flake, out, lib)
+    _programs(tools, flake, out)
     _machines(flake)
 
 
@@ -116,8 +116,8 @@ def _programs(tools: Tools, flake: Flake, out: Path) -> None:
         for program in re.findall(r"^Exec\w+=[-+!@:]*(\S+)", unit.read_text(), re.MULTILINE):
             ours = program == "systemctl" or Path(program).parent == out / "bin" and Path(program).is_file()
             expect(f"{program} of {unit.name} is in the package", ours, True)
-    expect("catalogue", (out / "lib/systemd/catalog/data-mesher.catalog").read_text(),
-           (tools.repository / "units/data-mesher.catalog").read_text())
+    catalogues = {file.name: file.read_text() for file in (out / "lib/systemd").glob("catalog/*")}
+    expect("catalogues", catalogues, {"data-mesher.catalog": (tools.repository / "units/data-mesher.catalog").read_text()})
     pages = sorted(file.name for file in (out / "share/man").rglob("*.*"))
     expect("manual pages", pages, ["data-mesher-config.5", "mesherctl.1", "mesherd.8", "nss-mesher.8"])
     completions = [file.relative_to(out).parts[1] for file in (out / "share").rglob("*mesherctl*") if "man" not in file.parts]

@@ -49,9 +49,17 @@ def machines(tools: Tools) -> None:
         "first machine": (str(folder / "first-machine.nix"),), "member": (str(folder / "member.nix"),),
         "clan": (str(folder / "clan.nix"), 'networking.hostName = "beta";'),
         "resolved": (module.MEMBER, _RESOLVED), "elsewhere": (module.MEMBER, _ELSEWHERE),
+        "networkd": (module.MEMBER,), "a container with names of its own": (module.MEMBER,),
+    }
+    # What only one of the two knows of: NixOS, and the stubs.
+    beside = {
+        # networkd brings resolved along.
+        "networkd": ("networking.useNetworkd = true; networking.nftables.enable = true;", _RESOLVED),
+        "a container with names of its own": ("boot.isContainer = true;", ""),
     }
     for name, modules in wanted.items():
-        found, ours = _system(tools, *modules), module.evaluate(tools, *modules)
+        there, here = beside.get(name, ("", ""))
+        found, ours = _system(tools, *modules, there), module.evaluate(tools, *modules, here)
         expect(f"{name}: failed assertions", found["failed"], [])
         expect(f"{name}: warnings", found["warnings"], [])
         expect(f"{name}: a system", bool(re.fullmatch(r"/nix/store/\w{32}-nixos-system-.*", found["system"])), True)
