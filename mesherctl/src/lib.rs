@@ -19,6 +19,7 @@ mod output;
 mod status;
 mod table;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
@@ -29,12 +30,21 @@ pub fn command() -> clap::Command {
     cli::Arguments::command()
 }
 
+/// `mesherctl help claim` asks for what `mesherctl claim --help` prints.
+fn with_help_as_an_option(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    if arguments.get(1).is_some_and(|first| first == "help") {
+        arguments.remove(1);
+        arguments.push("--help".into());
+    }
+    arguments
+}
+
 /// Carries out what the process was started for.
 #[must_use]
 pub fn main() -> ExitCode {
     // A shell that asks what could come next gets its answer, and nothing else happens.
     clap_complete::CompleteEnv::with_factory(cli::Arguments::command).complete();
-    let arguments = cli::Arguments::parse();
+    let arguments = cli::Arguments::parse_from(with_help_as_an_option(std::env::args_os().collect()));
     match cli::run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

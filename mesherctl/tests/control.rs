@@ -361,8 +361,11 @@ fn a_reload_brings_the_secret_of_the_daemons_own_configuration() {
     let (requests, output) = converse(&["reload", "--config", path], exchanges(path));
     assert!(output.status.success(), "{output:?}");
     assert_eq!(requests[1]["parameters"], json!({"secrets": format!("{id}\n")}));
-    let (requests, _) = converse(&["reload", "--config", path], exchanges("/home/user/config.toml"));
+    assert!(output.stderr.is_empty(), "{output:?}");
+    let (requests, output) = converse(&["reload", "--config", path], exchanges("/home/user/config.toml"));
     assert_eq!(requests[1]["parameters"], json!({}));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("the daemon reads /home/user/config.toml, as it was started with"), "{said}");
     // A broken one is told here, and nothing is asked for.
     write("AAAA\n");
     let (requests, output) = converse(&["reload", "--config", path], exchanges(path)[..1].to_vec());

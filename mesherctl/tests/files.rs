@@ -107,6 +107,7 @@ fn domains_and_ttls_that_cannot_be_meant_are_refused_before_anything_is_written(
     let out = path(dir.path(), "net");
     for (options, status, words) in [
         (&["--domain", "com"][..], 1, "add --allow-public-domain"),
+        (&["--domain", "local"], 1, "multicast DNS"),
         (&["--domain", "co.uk"], 1, "add --allow-public-domain"),
         (&["--domain", "localhost"], 2, "localhost"),
         (&["--domain", ""], 2, "empty"),
@@ -121,6 +122,11 @@ fn domains_and_ttls_that_cannot_be_meant_are_refused_before_anything_is_written(
         assert!(!Path::new(&out).exists());
     }
     succeed(&["network", "init", "--out", &out, "--domain", "com", "--allow-public-domain"]);
+
+    // Nor is anything announced that cannot be written.
+    let file = path(dir.path(), "net/network.key");
+    let (_, message) = fail(&["network", "init", "--domain", "sol", "--out", &file]);
+    assert!(message.contains("network.key: File exists") && !message.contains("About to sign"), "{message}");
 }
 
 #[test]
@@ -245,6 +251,12 @@ fn a_table_past_its_lease_is_printed_only_on_request() {
         "{message}"
     );
     assert_eq!(succeed(&["table", "dump", "--stale", &table]), "192.0.2.1 a.sol\n");
+}
+
+#[test]
+fn help_is_a_word_as_well_as_an_option() {
+    assert_eq!(succeed(&["help"]), succeed(&["--help"]));
+    assert_eq!(succeed(&["help", "network", "init"]), succeed(&["network", "init", "--help"]));
 }
 
 #[test]

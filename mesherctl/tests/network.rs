@@ -239,6 +239,21 @@ fn a_certificate_says_who_may_claim_what_until_when() {
 }
 
 #[test]
+fn nothing_but_a_certificate_is_written_over_by_one_and_none_is_signed_that_has_run_out() {
+    let network = Network::new();
+    let (dir, key) = (network.path(""), host(1).to_string());
+    let order = ["network", "certify", "--dir", &dir, "--label", "a", "--names", "a", &key];
+    for other in ["network.key", "network.settings"] {
+        let (other, before) = (network.path(other), fs::read(network.path(other)).unwrap());
+        let told = fail(&[&order[..], &["--valid", "1d", "--out", &other]].concat());
+        assert!(told.contains("Only an earlier certificate is written over"), "{told}");
+        assert_eq!(fs::read(&other).unwrap(), before);
+    }
+    let told = fail(&[&order[..], &["--valid", "0d"]].concat());
+    assert!(told.contains("--valid 0s") && !told.contains("About to sign"), "{told}");
+}
+
+#[test]
 fn the_secret_changes_in_three_steps() {
     let network = Network::new();
     let file = network.path("network.secret");
@@ -246,6 +261,9 @@ fn the_secret_changes_in_three_steps() {
         read_secrets(Path::new(&file), Check::Mode).unwrap().iter().map(|s| *s.expose()).collect()
     };
     let old = read()[0];
+    let (key, before) = (network.path("network.key"), fs::read(network.path("network.key")).unwrap());
+    assert!(fail(&["network", "secret", "add", &key]).contains("this is a key's; nothing was changed"));
+    assert_eq!(fs::read(&key).unwrap(), before);
     assert!(fail(&["network", "secret", "promote", &file]).contains("first: mesherctl network secret add"));
     assert!(fail(&["network", "secret", "retire", &file]).contains("none to retire"));
     let (said, _) = succeed(&["network", "secret", "add", &file]);

@@ -33,6 +33,14 @@ struct Shown<'a> {
 pub(crate) fn certify(out: &Output, arguments: &CertifyArguments) -> Result<(), Failure> {
     let signer = Signer::open(&arguments.dir)?;
     let body = body(&signer, arguments)?;
+    // An earlier certificate is what a new one takes the place of; nothing else is: the key lies in the same directory.
+    if let Some(path) = arguments.out.as_deref().filter(|path| path.symlink_metadata().is_ok()) {
+        certificate::read(path, &signer.network()).map_err(|error| {
+            Failure::Other(format!(
+                "--out: {error}; nothing was signed. Only an earlier certificate is written over"
+            ))
+        })?;
+    }
     signer.announce(describe(&body));
     if arguments.dry_run {
         eprintln!("Nothing was signed: --dry-run");
@@ -65,6 +73,11 @@ pub(crate) fn certify(out: &Output, arguments: &CertifyArguments) -> Result<(), 
 fn body(signer: &Signer, arguments: &CertifyArguments) -> Result<CertificateBody, Failure> {
     let settings = &signer.settings;
     let key = arguments.key;
+    if arguments.valid.is_zero() {
+        return Err(Failure::Other(
+            "--valid 0s: it would have run out already; nothing was signed".to_owned(),
+        ));
+    }
     if settings.revoked.contains(&key) {
         return Err(Failure::Other(format!(
             "{key} is revoked, and no certificate changes that; first: mesherctl network revoke --undo {key}"

@@ -73,6 +73,7 @@ pub(crate) fn init(out: &Output, arguments: &InitArguments) -> Result<(), Failur
     let body = first_settings(arguments)?;
     // Before it is told that something is about to be signed; `create_all` sees to it that nothing comes in between.
     refuse_existing(&arguments.out, [KEY_FILE, SECRET_FILE, SETTINGS_FILE].into_iter())?;
+    std::fs::create_dir_all(&arguments.out).map_err(Failure::file(&arguments.out))?;
     let key = SecretKey::from_seed(&random()?);
     let id = key.network_id();
     let secret = SecretBytes::new(random()?);
@@ -115,8 +116,8 @@ fn first_settings(arguments: &InitArguments) -> Result<SettingsBody, Failure> {
 fn check_domain(domain: &Domain, allow_public: bool) -> Result<(), Failure> {
     if is_public(domain) && !allow_public {
         return Err(Failure::Other(format!(
-            "--domain {domain}: anybody can register names under {domain} in the public DNS, and a network under it would \
-             hide all of them from its machines. Choose a domain of your own (mesh.example.org, or one the DNS does not have, \
+            "--domain {domain}: names under {domain} are others' (the public DNS has them, or multicast DNS and the like), and a \
+             network under it would hide all of them from its machines. Choose a domain of your own (mesh.example.org, or one the DNS does not have, \
              such as mesh.internal); if this is meant, add --allow-public-domain"
         )));
     }

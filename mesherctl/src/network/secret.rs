@@ -16,9 +16,13 @@ use crate::output::Output;
 
 /// Takes a step in the file at `path`. Other machines get the same file.
 pub(crate) fn step(out: &Output, step: SecretStep, path: &Path) -> Result<(), Failure> {
+    let refuse = |why: &str| Err(Failure::Other(format!("{}: {why}; nothing was changed", path.display())));
+    // Keys look the same, and a key with a secret behind it is one no more.
+    if path.extension().is_some_and(|extension| extension == "key") {
+        return refuse("expected the file with the network's secrets, network.secret; this is a key's");
+    }
     let before = read_secrets(path, Check::Mode)?;
     let count = before.len();
-    let refuse = |why: &str| Err(Failure::Other(format!("{}: {why}; nothing was changed", path.display())));
     let (after, said): (Vec<SecretBytes>, &str) = match step {
         SecretStep::Add if count >= MAX_SECRETS => {
             return refuse(&format!(
