@@ -206,16 +206,28 @@ fn another_user_that_holds_connections_open_wedges_nothing() {
     alpha.start();
     alpha.wait_for("earth.sol", Some(alpha.address), SOON);
     let before = alpha.memory().0;
+    let tried = alpha.dir.join("tried");
+    std::fs::create_dir(&tried).unwrap();
+    std::fs::set_permissions(&tried, PermissionsExt::from_mode(0o777)).unwrap();
+    // Silent ones, ones in the middle of a request, and ones that take no answer. As many as a process may have, and each says
+    // how many it has opened by now.
     let program = format!(
-        "exec python3 -c '\nimport socket, time\nheld = []\nwhile True:\n    for kind in range(3):\n        try:\n            s = socket.socket(socket.AF_UNIX); s.settimeout(0.2); s.connect({:?})\n            if kind == 1: s.sendall(b\"{{\")\n            if kind == 2: s.sendall(b\"{{\\\"method\\\":\\\"org.datamesher.mesherd.Names\\\"}}\\0\" * 50)\n            held.append(s)\n        except OSError: pass\n    held = held[-900:]\n'",
-        alpha.dir.join("run/mesherd.sock").display().to_string()
+        "exec python3 -c '\nimport os, socket\nheld, opened = [], 0\nwhile True:\n    for kind in range(3):\n        try:\n            s = socket.socket(socket.AF_UNIX); s.settimeout(0.2); s.connect({:?})\n            if kind == 1: s.sendall(b\"{{\")\n            if kind == 2: s.sendall(b\"{{\\\"method\\\":\\\"org.datamesher.mesherd.Names\\\"}}\\0\" * 50)\n            held.append(s)\n            opened += 1\n        except OSError: pass\n    held = held[-900:]\n    with open({:?} + str(os.getpid()), \"w\") as file: file.write(str(opened))\n'",
+        alpha.dir.join("run/mesherd.sock").display().to_string(),
+        format!("{}/", tried.display()),
     );
+    let opened = || -> u64 {
+        let files =
+            std::fs::read_dir(&tried).unwrap().map(|file| std::fs::read_to_string(file.unwrap().path()));
+        files.map(|text| text.unwrap().parse::<u64>().unwrap_or(0)).sum()
+    };
     let _holders: Vec<Holder> =
         (0..2).map(|_| Holder(attacker(&alpha.dir, &program).spawn().unwrap())).collect();
     // Root, the daemon's user, and gossip go on meanwhile.
     let begin = Instant::now();
     let mut asked = 0;
-    while begin.elapsed() < Duration::from_secs(6) {
+    while begin.elapsed() < Duration::from_secs(6) || opened() < 2_000 {
+        assert!(begin.elapsed() < 3 * SOON, "the attackers opened {} connections", opened());
         let one = Instant::now();
         assert_eq!(alpha.status().host.label, "alpha");
         assert!(one.elapsed() < Duration::from_secs(5), "an answer took {:?}", one.elapsed());
@@ -228,7 +240,8 @@ fn another_user_that_holds_connections_open_wedges_nothing() {
     let descriptors =
         std::fs::read_dir(format!("/proc/{}/fd", alpha.child.as_ref().unwrap().id())).unwrap().count();
     eprintln!(
-        "{asked} answers meanwhile; {descriptors} descriptors; {} KiB before, {} at most",
+        "{asked} answers meanwhile to {} connections; {descriptors} descriptors; {} KiB before, {} at most",
+        opened(),
         before >> 10,
         alpha.memory().1 >> 10
     );

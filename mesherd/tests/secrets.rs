@@ -1,5 +1,6 @@
 //! Where a running daemon's secrets may be seen, and where not: files, journal, answers, memory, core dumps.
 
+mod attack;
 mod cluster;
 
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
@@ -27,7 +28,15 @@ fn start(daemon: &mut Daemon, name: &str) {
 /// Starts a daemon that is to end at once, and gives its exit status.
 fn refused(daemon: &mut Daemon) -> Option<i32> {
     daemon.start();
-    daemon.child.take().unwrap().wait().unwrap().code()
+    let begin = Instant::now();
+    loop {
+        if let Some(status) = daemon.child.as_mut().unwrap().try_wait().unwrap() {
+            daemon.child = None;
+            return status.code();
+        }
+        assert!(begin.elapsed() < SOON, "it was not refused: {}", daemon.log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[test]
@@ -53,38 +62,64 @@ fn secrets_that_others_may_read_are_refused_with_the_command_to_run() {
     assert_eq!(before, (std::fs::read(&key).unwrap(), key.metadata().unwrap().ino()));
 }
 
+/// What a daemon did to its state directory, and when it first sent a datagram, in order.
+fn file_calls(daemon: &Daemon) -> Vec<String> {
+    let log = std::fs::read_to_string(daemon.dir.join("state.log")).unwrap();
+    log.lines().map(str::to_owned).collect()
+}
+
+/// The key is on disk under its name before anything is made of it: written beside, synchronised, linked, the directory
+/// synchronised; and only then does the daemon say anything. Killed before any of these calls, it leaves no key or a whole one,
+/// and goes on with it.
 #[test]
-fn a_host_key_is_made_once_whatever_moment_the_daemon_dies_at() {
+fn a_host_key_is_made_once_and_on_disk_whatever_call_the_daemon_dies_at() {
     let cluster = Cluster::new(18_432, 60_000);
-    let mut alpha = cluster.daemon("alpha", 1, &["earth"], &[]);
-    let path = alpha.dir.join("state/host.key");
-    let mut seed = [0; 8];
-    getrandom::fill(&mut seed).unwrap();
-    let mut state = u64::from_le_bytes(seed);
-    eprintln!("seed {state}");
-    let (mut key, mut early) = (None, 0);
-    for _ in 0..40 {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        alpha.start();
-        std::thread::sleep(Duration::from_micros((state >> 33) % 30_000));
-        alpha.kill();
-        match std::fs::read(&path) {
-            Ok(found) => {
-                assert_eq!(found.len(), 45, "half a key");
-                assert_eq!(*key.get_or_insert_with(|| found.clone()), found, "another key");
-            }
-            Err(_) => {
-                assert!(key.is_none(), "the key is gone");
-                early += 1;
-            }
-        }
-    }
-    eprintln!("killed before there was a key {early} times of 40");
+    // Somebody to send to.
+    let mut alpha = cluster.daemon("alpha", 1, &["earth"], &[2]);
+    let library = attack::shim(cluster.dir.path(), "files", "files.c");
+    let (state, log) = (alpha.dir.join("state"), alpha.dir.join("state.log"));
+    let watched = vec![
+        ("LD_PRELOAD".into(), library.into()),
+        ("MESHER_TEST_FILES".into(), state.clone().into_os_string()),
+    ];
+    alpha.env.clone_from(&watched);
     start(&mut alpha, "earth.sol");
-    if let Some(key) = key {
-        assert_eq!(std::fs::read(&path).unwrap(), key);
+    alpha.stop();
+    let calls = file_calls(&alpha);
+    let at = |call: &str| {
+        let found = calls.iter().position(|one| one == call);
+        found.unwrap_or_else(|| panic!("no {call:?} in {calls:#?}"))
+    };
+    let directory = at("link /host.key") + 1;
+    let directory =
+        directory + calls[directory..].iter().position(|one| one == "sync ").expect("the directory");
+    let order =
+        [at("write /host.key.new"), at("sync /host.key.new"), at("link /host.key"), directory, at("send ")];
+    assert!(order.is_sorted(), "{order:?} in {calls:#?}");
+
+    for number in 1..=directory + 2 {
+        for path in [&state, &log] {
+            let _ = std::fs::remove_dir_all(path);
+            let _ = std::fs::remove_file(path);
+        }
+        alpha.env.clone_from(&watched);
+        alpha.env.push(("MESHER_TEST_KILL_AT".into(), number.to_string().into()));
+        alpha.start();
+        let status = alpha.child.take().unwrap().wait().unwrap();
+        assert_eq!(status.signal(), Some(libc::SIGKILL), "call {number}: {status} {}", alpha.log());
+        let key = std::fs::read(state.join("host.key")).ok();
+        assert!(key.as_ref().is_none_or(|key| key.len() == 45), "call {number}: half a key");
+        assert_eq!(key.is_some(), number > at("link /host.key") + 1, "call {number}");
+        alpha.env.clear();
+        alpha.start();
+        alpha.wait_socket(SOON);
+        assert_eq!(alpha.status().host.label, "alpha");
+        alpha.kill();
+        let made = std::fs::read(state.join("host.key")).unwrap();
+        assert!(key.is_none_or(|key| key == made), "call {number}: another key");
+        assert_eq!(state.join("host.key").metadata().unwrap().mode() & 0o777, 0o600);
+        assert!(!state.join("host.key.new").exists(), "call {number}: something is left over");
     }
-    assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o600);
 }
 
 /// Every form in which the bytes of a secret might be shown.

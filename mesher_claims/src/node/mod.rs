@@ -19,11 +19,11 @@ pub use receive::Via;
 
 use crate::address::Addresses;
 use crate::event::{BrokenBy, Event};
-use crate::keys::{HostKey, NetworkId, SecretKey};
+use crate::keys::{HostKey, NetworkId, NodeId, SecretKey};
 use crate::message::Standing;
 use crate::names::{ClaimName, Label};
 use crate::record::{CertificateBody, ClaimBody, Record, SettingsBody, Signed};
-use crate::store::{AgedRecord, Digest, Merged, Store};
+use crate::store::{AgedRecord, Lacking, Merged, Store};
 use crate::time::{Age, MeshClock, Now, broken_after_ms};
 use crate::view::View;
 
@@ -114,8 +114,8 @@ pub struct Node {
     shorter_ttl_ms: Option<u64>,
     /// The store's revision that this witness has judged.
     witnessed_revision: Option<u64>,
-    /// What remains of the digest that must be satisfied to be synchronised, and the standing of the peer it is from.
-    wanted: Option<(Standing, Digest)>,
+    /// What is still lacking of the digest that must be satisfied to be synchronised, and the standing of the peer it is from.
+    wanted: Option<(Standing, Lacking)>,
     /// The newest host record of this very host that a peer showed: its own state may have been set back.
     own_record_seen: u64,
     /// A peer answered since this host began to join.
@@ -291,7 +291,14 @@ impl Node {
 
     /// Lets time act: expiry, renewal, joining, synchronising. To be called at [`Node::next_tick_boot_ms`] or before.
     pub fn tick(&mut self, now: Now) {
-        for host in self.store.expire(now) {
+        let expired = self.store.expire(now);
+        if let Some((_, lacking)) = &mut self.wanted
+            && !expired.is_empty()
+        {
+            self.store.strike_out(now, lacking, expired.iter().copied().map(NodeId::from));
+            self.check_synchronised(now);
+        }
+        for host in expired {
             if host != self.me {
                 self.tell_expired(host);
             }
@@ -368,6 +375,10 @@ impl Node {
         let ttl_before = self.store.claim_ttl_ms();
         let merged = self.store.merge(now, Record::Settings(settings.clone()), Age::NEW);
         if merged == Merged::New {
+            if let Some((_, lacking)) = &mut self.wanted {
+                // What hosts' records say of them depends on the settings.
+                self.store.strike_out_all(now, lacking);
+            }
             self.ttl_changed(now, ttl_before, settings.claim_ttl_ms);
             self.tell(Event::SettingsChanged {
                 revision: settings.revision,

@@ -32,6 +32,10 @@ impl Node {
     pub fn receive(&mut self, now: Now, records: Vec<AgedRecord>, via: Via) {
         self.gives_up_if_broken(now);
         let mut new = Vec::new();
+        let hosts: Vec<NodeId> = match &self.wanted {
+            Some(_) => records.iter().filter_map(|aged| aged.record.host()).map(NodeId::from).collect(),
+            None => Vec::new(),
+        };
         for AgedRecord { record, age } in records {
             let own = record.host() == Some(self.me);
             if own && matches!(record, Record::Host(_) | Record::Claim(_)) {
@@ -61,7 +65,10 @@ impl Node {
         if !new.is_empty() {
             self.effects.push(Effect::Forward(new));
         }
-        self.check_synchronised(now);
+        if let Some((_, lacking)) = &mut self.wanted {
+            self.store.strike_out(now, lacking, hosts);
+            self.check_synchronised(now);
+        }
     }
 
     /// Takes in a peer's digest. Returns the messages to send back to that peer.
@@ -108,7 +115,7 @@ impl Node {
             }
             // An answer that does not count must not take the place of one that does and is not satisfied yet.
             Purpose::Answer(standing) if digest.settings.0 > 0 && self.suffices(now, standing) => {
-                self.wanted = Some((standing, digest));
+                self.wanted = Some((standing, self.store.lacking(now, &self.me, digest)));
                 self.check_synchronised(now);
             }
             Purpose::Answer(_) => {}
@@ -135,14 +142,12 @@ impl Node {
         digest
     }
 
-    fn check_synchronised(&mut self, now: Now) {
-        let Some((standing, wanted)) = &mut self.wanted else { return };
-        let me = NodeId::from(self.me);
-        wanted.hosts.retain(|entry| entry.host != me || entry.seq > self.own_record_seen);
-        self.store.strike_out(now, &self.me, wanted);
+    pub(super) fn check_synchronised(&mut self, now: Now) {
+        let Some((standing, lacking)) = &mut self.wanted else { return };
+        lacking.has_own(self.own_record_seen);
         let standing = *standing;
         // A peer that knows no settings knows nothing that this node could be up to date with.
-        if wanted.is_struck_out() && self.settings().is_some() && self.suffices(now, standing) {
+        if lacking.is_empty() && self.settings().is_some() && self.suffices(now, standing) {
             self.synchronised(now);
         }
     }
@@ -203,5 +208,89 @@ impl Node {
         self.skew_told.insert(record.host, now.boot_ms);
         let ahead_ms = theirs.cast_signed().saturating_sub(ours.cast_signed());
         self.tell(Event::ClockSkew { host: record.host, label: record.label.clone(), ahead_ms });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::Addresses;
+    use crate::keys::SecretKey;
+    use crate::message::Standing;
+    use crate::node::NodeConfig;
+    use crate::record::{Admission, SettingsBody};
+    use crate::store::{DigestEntry, LOOKED_AT, Store};
+
+    const NOW: Now = Now { boot_ms: 1_000, wall_ms: 1_700_000_000_000 };
+
+    fn running() -> (SecretKey, Node) {
+        let network = SecretKey::from_seed(&[1; 32]);
+        let config = NodeConfig {
+            label: "alpha".parse().unwrap(),
+            names: [("earth".parse().unwrap(), None)].into(),
+            addresses: Addresses::default(),
+            join_timeout_ms: 0,
+            has_peers: false,
+            certificate: None,
+        };
+        let id = network.network_id();
+        let mut node =
+            Node::start(id, SecretKey::from_seed(&[2; 32]), 7, config, Store::default(), None, NOW);
+        let settings = SettingsBody {
+            revision: 1,
+            domain: "sol".parse().unwrap(),
+            claim_ttl_ms: 600_000,
+            admission: Admission::Open,
+            witnesses: vec![],
+            former_witnesses: vec![],
+            revoked: vec![],
+            allow_loopback: true,
+            allow_public_domain: false,
+        };
+        node.bring_settings(NOW, Signed::sign(&id, &network, settings));
+        node.tick(NOW);
+        assert_eq!(node.phase(), Phase::Running);
+        (network, node)
+    }
+
+    fn host(network: &SecretKey, number: u32, seq: u64) -> Record {
+        let mut seed = [0xaa; 32];
+        seed[..4].copy_from_slice(&number.to_le_bytes());
+        let key = SecretKey::from_seed(&seed);
+        let body = HostBody {
+            host: key.host_key(),
+            label: "legion".parse().unwrap(),
+            addresses: Addresses::default(),
+            since: 0,
+            instance: 1,
+            renewed_at_ms: NOW.wall_ms,
+            seq,
+        };
+        Record::Host(Signed::sign(&network.network_id(), &key, body))
+    }
+
+    /// A peer that shows thousands of hosts and never sends them made every message that came later cost a look at them all.
+    #[test]
+    fn hosts_that_a_peer_shows_and_never_sends_cost_later_messages_nothing() {
+        let looks = |shown: u32| {
+            let (network, mut node) = running();
+            let entry = |number: u32| {
+                let Record::Host(record) = host(&network, number, 1) else { unreachable!() };
+                let (host, age) = (NodeId::from(record.host), Age::NEW);
+                DigestEntry { host, seq: record.seq, age, record_hash: 0, fingerprint: 0 }
+            };
+            let digest = Digest { settings: (2, 2), hosts: (0..shown).map(entry).collect() };
+            LOOKED_AT.set(0);
+            node.receive_digest(NOW, digest, Purpose::Answer(Standing::Joined));
+            let shown_to = LOOKED_AT.replace(0);
+            for seq in 1..=100 {
+                let record = host(&network, 1_000_000, seq);
+                node.receive(NOW, vec![AgedRecord { record, age: Age::NEW }], Via::Push);
+                node.tick(NOW);
+            }
+            (shown_to, LOOKED_AT.get())
+        };
+        assert_eq!(looks(50), (50, 100));
+        assert_eq!(looks(2_000), (2_000, 100));
     }
 }

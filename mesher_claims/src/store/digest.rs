@@ -45,6 +45,14 @@ pub struct Comparison {
     pub ages: Vec<(HostKey, u64, Age)>,
 }
 
+/// What remains of a peer's digest when all that a store has is taken out of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lacking {
+    own: NodeId,
+    settings: (u64, u64),
+    hosts: BTreeMap<NodeId, DigestEntry>,
+}
+
 impl Store {
     /// The digest of this store.
     pub fn digest(&self, now: Now) -> Digest {
@@ -78,18 +86,39 @@ impl Store {
         comparison
     }
 
-    /// Takes out of a peer's digest what this store has. What remains is lacking here. Nobody knows the claims of `own`, this
-    /// node's host, better than itself; but a newer record of it, or one where it knows of none, is lacking too.
-    pub fn strike_out(&self, now: Now, own: &HostKey, peer: &mut Digest) {
-        let own = NodeId::from(*own);
-        peer.hosts.retain(|their| {
-            let ours = self.ids.get(&their.host).and_then(|host| self.hosts.get(host));
-            let Some(our) = ours.and_then(|entry| self.digest_entry(now, entry)) else { return true };
-            their.seq > our.seq || (their.seq == our.seq && their.host != own && our.is_unlike(their))
-        });
+    /// What this store lacks of what a peer's digest shows. Nobody knows the claims of `own`, this node's host, better than
+    /// itself; but a newer record of it, or one where it knows of none, is lacking too.
+    pub fn lacking(&self, now: Now, own: &HostKey, peer: Digest) -> Lacking {
+        let hosts = peer.hosts.into_iter().map(|their| (their.host, their)).collect();
+        let mut lacking = Lacking { own: NodeId::from(*own), settings: peer.settings, hosts };
+        self.strike_out_all(now, &mut lacking);
+        lacking
+    }
+
+    /// Takes out of what was lacking all that this store has by now.
+    pub fn strike_out_all(&self, now: Now, lacking: &mut Lacking) {
+        let hosts: Vec<NodeId> = lacking.hosts.keys().copied().collect();
+        self.strike_out(now, lacking, hosts);
+    }
+
+    /// The same where only these hosts' records can have come. Whoever looked at all of them with each message would let a peer
+    /// that shows thousands of hosts, and never sends them, slow down everything that arrives after.
+    pub fn strike_out(&self, now: Now, lacking: &mut Lacking, hosts: impl IntoIterator<Item = NodeId>) {
+        let own = lacking.own;
+        for host in hosts {
+            #[cfg(test)]
+            LOOKED_AT.with(|count| count.set(count.get() + 1));
+            let Some(their) = lacking.hosts.get(&host) else { continue };
+            let ours = self.ids.get(&host).and_then(|host| self.hosts.get(host));
+            let Some(our) = ours.and_then(|entry| self.digest_entry(now, entry)) else { continue };
+            let unlike = their.seq == our.seq && host != own && our.is_unlike(their);
+            if their.seq <= our.seq && !unlike {
+                lacking.hosts.remove(&host);
+            }
+        }
         let settings = self.settings_stamp();
-        if settings == peer.settings || settings.0 > peer.settings.0 {
-            peer.settings = (0, 0);
+        if settings == lacking.settings || settings.0 > lacking.settings.0 {
+            lacking.settings = (0, 0);
         }
     }
 
@@ -111,9 +140,16 @@ impl Store {
     }
 }
 
-impl Digest {
-    /// Whether nothing remains after [`Store::strike_out`].
-    pub fn is_struck_out(&self) -> bool {
+impl Lacking {
+    /// A host record of this node's own host with this `seq` has been seen, wherever it is kept.
+    pub fn has_own(&mut self, seq: u64) {
+        if self.hosts.get(&self.own).is_some_and(|own| own.seq <= seq) {
+            self.hosts.remove(&self.own);
+        }
+    }
+
+    /// Whether nothing remains.
+    pub fn is_empty(&self) -> bool {
         self.hosts.is_empty() && self.settings == (0, 0)
     }
 }
@@ -132,4 +168,10 @@ pub(super) fn settings_stamp(revision: u64, encoded: &[u8]) -> (u64, u64) {
     let mut first = [0; 8];
     first.copy_from_slice(&hash[..8]);
     (revision, u64::from_le_bytes(first))
+}
+
+#[cfg(test)]
+thread_local! {
+    /// How many hosts [`Store::strike_out`] has looked at.
+    pub(crate) static LOOKED_AT: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }

@@ -11,7 +11,9 @@ mod saved;
 
 use std::collections::BTreeMap;
 
-pub use digest::{Comparison, Digest, DigestEntry};
+#[cfg(test)]
+pub(crate) use digest::LOOKED_AT;
+pub use digest::{Comparison, Digest, DigestEntry, Lacking};
 pub use entry::HostEntry;
 pub use limits::{MAX_HOSTS, MAX_NAMES, MAX_NAMES_PER_HOST};
 pub use saved::SavedStore;
@@ -69,6 +71,11 @@ impl Store {
     /// One host's entry.
     pub fn host(&self, host: &HostKey) -> Option<&HostEntry> {
         self.hosts.get(host)
+    }
+
+    /// The host that goes by this id, if it is known.
+    pub fn host_by_id(&self, id: NodeId) -> Option<&HostEntry> {
+        self.hosts.get(self.ids.get(&id)?)
     }
 
     /// All hosts.

@@ -12,6 +12,9 @@ use crate::systemd::{events, journal};
 
 /// More labels than this get one line together.
 const LABELS_TOLD: usize = 5;
+/// Of more hosts than this the keys are not all told: a member can give thousands of made-up hosts one label, and the sentence is
+/// made anew with every turn of the loop.
+const KEYS_TOLD: usize = 4;
 
 /// The labels that more than one host goes by.
 #[derive(Debug, Default)]
@@ -75,6 +78,29 @@ fn shared_labels(store: &Store, now: Now) -> BTreeMap<String, (String, Vec<HostK
 }
 
 fn sentence(label: &str, hosts: &[HostKey]) -> String {
-    let keys: Vec<String> = hosts.iter().map(ToString::to_string).collect();
-    format!("{} machines call themselves {label}, with the keys {}", hosts.len(), keys.join(" and "))
+    let keys: Vec<String> = hosts.iter().take(KEYS_TOLD).map(ToString::to_string).collect();
+    let more = match hosts.len().saturating_sub(KEYS_TOLD) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("{} machines call themselves {label}, with the keys {}{more}", hosts.len(), keys.join(" and "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_of_thousands_is_told_in_a_line() {
+        let key = |n: u32| {
+            let mut seed = [9; 32];
+            seed[..4].copy_from_slice(&n.to_le_bytes());
+            mesher_claims::keys::SecretKey::from_seed(&seed).host_key()
+        };
+        let two = sentence("alpha", &[key(1), key(2)]);
+        assert_eq!(two, format!("2 machines call themselves alpha, with the keys {} and {}", key(1), key(2)));
+        let many: Vec<HostKey> = (0..4_000).map(key).collect();
+        let told = sentence("legion", &many);
+        assert!(told.len() < 400 && told.ends_with(" and 3996 more"), "{told}");
+    }
 }

@@ -9,6 +9,7 @@
 //! ```
 
 mod addresses;
+mod answering;
 mod answers;
 
 pub mod clock;
@@ -46,6 +47,7 @@ use crate::state::StateDirectory;
 use crate::systemd::notify::Notifier;
 use crate::systemd::rate_limit::RateLimit;
 use crate::systemd::watchdog::{Heartbeat, Watchdog};
+use answering::Answers;
 use contacts::Contacts;
 use doubles::Doubles;
 use gate::SharedVerifier;
@@ -78,6 +80,7 @@ struct Daemon {
     gossip: GossipHandle,
     contacts: Contacts,
     traffic: Traffic,
+    answers: Answers,
     trust: Trust,
     notifier: Notifier,
     watchdog: Arc<Watchdog>,

@@ -25,6 +25,8 @@ use crate::systemd::{events, journal};
 
 /// So many events are taken in before their consequences are drawn: a burst costs one view, not one each.
 const BATCH: usize = 256;
+/// And for so long: whoever asks on the control socket, the table's lease and the watchdog get their turn, whatever members send.
+const BATCH_TIME: Duration = Duration::from_millis(25);
 /// Requests on the control socket that may wait.
 const CONTROL_QUEUE: usize = 64;
 /// A changed store is saved this often at most. After a crash what is older is learnt from peers again.
@@ -99,10 +101,11 @@ impl Daemon {
     }
 
     fn gossip_events(&mut self, first: gossip::Event, more: &mut mpsc::Receiver<gossip::Event>) {
+        let begun = Instant::now();
         self.gossip_event(first);
         for _ in 1..BATCH {
             // The next may be a peer's question, whose answer would say what is not on disk yet.
-            if self.node.has_to_save() {
+            if self.node.has_to_save() || begun.elapsed() > BATCH_TIME {
                 break;
             }
             let Ok(event) = more.try_recv() else { break };
@@ -153,6 +156,11 @@ impl Daemon {
                 self.node.receive(clock::now(), records, if pushed { Via::Push } else { Via::Sync });
             }
             Message::Digest { purpose, digest } => {
+                let now = Instant::now();
+                if !self.answers.may_ask(now, from.ip()) {
+                    return self.refused(&from.ip().to_string(), "asks for more than it is given at a time");
+                }
+                let mut cost = bytes.len();
                 for answer in self.node.receive_digest(clock::now(), digest, purpose) {
                     let sent_for = match answer {
                         Message::Digest { .. } => SentFor::Answer,
@@ -160,10 +168,12 @@ impl Daemon {
                     };
                     let bytes: Arc<[u8]> = answer.encode().into();
                     self.traffic.sent(sent_for, bytes.len());
+                    cost += bytes.len();
                     if let Err(error) = self.gossip.send_to_node(peer, from, bytes) {
                         log::debug!("{from} not answered: {error}");
                     }
                 }
+                self.answers.charge(now, from.ip(), cost);
             }
         }
     }
@@ -221,6 +231,7 @@ impl Daemon {
         self.publisher.extend();
         self.publishing.beat();
         self.export_metrics().await;
+        self.answers.expire(Instant::now());
         self.keep_trust();
         self.save_store_when_due().await;
         if let Some(peers) = self.contacts.take_changed() {
@@ -280,10 +291,8 @@ impl Daemon {
     }
 
     fn label_of(&self, node: NodeId) -> String {
-        let id = node.to_bytes();
-        let mut hosts = self.node.store().hosts();
-        let entry = hosts.find(|(host, _)| mesher_claims::keys::NodeId::from(**host).0 == id);
-        let record = entry.and_then(|(_, entry)| entry.record());
+        let entry = self.node.store().host_by_id(mesher_claims::keys::NodeId(node.to_bytes()));
+        let record = entry.and_then(|entry| entry.record());
         record.map_or_else(|| node.to_string(), |record| record.label.to_string())
     }
 }

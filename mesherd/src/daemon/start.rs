@@ -13,6 +13,7 @@ use mesher_claims::node::{Node, NodeConfig};
 use mesher_config::Config;
 use tokio::sync::{mpsc, watch};
 
+use super::answering::Answers;
 use super::contacts::Contacts;
 use super::doubles::Doubles;
 use super::files::Files;
@@ -75,6 +76,7 @@ pub(super) async fn start(options: Options) -> Result<(Daemon, Inputs), Failure>
         gossip,
         contacts,
         traffic: Default::default(),
+        answers: Answers::new(),
         trust,
         notifier: Notifier::new(),
         publishing: watchdog.part("publishing"),

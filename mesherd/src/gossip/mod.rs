@@ -37,6 +37,7 @@ pub use handle::{Gossip, GossipHandle, PeerInfo, SendError, SetError, StartError
 pub use node_id::{NodeId, NodeIdError};
 pub use resolve::{BootstrapNode, BootstrapNodeError, Lookup, Resolver, SystemResolver};
 pub use socket::{bind, bind_any, inherit};
+pub(crate) use wire::limiter::{Limiter, Rate};
 pub use wire::{KeyId, Secrets};
 
 /// Longest opaque message, in bytes.

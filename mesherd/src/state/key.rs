@@ -37,6 +37,8 @@ pub(super) fn load_or_create(path: &Path, seed: impl FnOnce() -> [u8; 32]) -> Re
     if !path.try_exists().map_err(|error| KeyError::Create { path: path.to_owned(), error })? {
         create(path, &SecretKey::from_seed(&seed()))
             .map_err(|error| KeyError::Create { path: path.to_owned(), error })?;
+    } else {
+        finish(path).map_err(|error| KeyError::Create { path: path.to_owned(), error })?;
     }
     let secrets = read_secrets(path, Check::Mode).map_err(KeyError::Unusable)?;
     Ok(SecretKey::from_seed(secrets[0].expose()))
@@ -50,9 +52,19 @@ fn create(path: &Path, key: &SecretKey) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         other => other,
     };
+    framed::sync_directory_of(path)?;
     std::fs::remove_file(&beside)?;
-    linked?;
-    framed::sync_directory_of(path)
+    linked
+}
+
+/// Does what a daemon that died after linking left undone: the key's name is on disk, and no second copy stays behind.
+fn finish(path: &Path) -> io::Result<()> {
+    let beside = path.with_extension("key.new");
+    if !beside.try_exists()? {
+        return Ok(());
+    }
+    framed::sync_directory_of(path)?;
+    std::fs::remove_file(&beside)
 }
 
 #[cfg(test)]

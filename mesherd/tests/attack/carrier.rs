@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use super::Rng;
+
 /// One run of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Run {
@@ -23,6 +25,16 @@ pub struct Delta {
     pub run: Run,
     pub from: u64,
     pub records: Vec<(Vec<u8>, Vec<u8>, u64)>,
+}
+
+/// Nodes that are not.
+pub fn invented(rng: &mut Rng, count: usize) -> Vec<Entry> {
+    let entry = |_| {
+        let node = rng.next().to_be_bytes();
+        let addr = SocketAddr::from(([10, node[0], node[1], node[2] | 1], 7_946));
+        Entry { run: Run { node, generation: 1, addr }, heartbeat: 1, max_version: 0 }
+    };
+    (0..count).map(entry).collect()
 }
 
 /// A record whose value is text.

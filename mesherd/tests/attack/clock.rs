@@ -2,7 +2,6 @@
 
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
-use std::process::Command;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -18,12 +17,7 @@ pub struct Clock {
 impl Clock {
     /// Clocks that are right, until they are told otherwise. Their files are made in `dir` under `name`.
     pub fn new(dir: &Path, name: &str) -> Self {
-        let library = dir.join(format!("{name}.so"));
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/attack/clock.c");
-        let compiler =
-            Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).output();
-        let compiler = compiler.expect("cc (package gcc)");
-        assert!(compiler.status.success(), "{compiler:?}");
+        let library = super::shim(dir, name, "clock.c");
         let path = dir.join(format!("{name}.clock"));
         let mut file = std::fs::File::options().create(true).truncate(true).write(true).open(&path).unwrap();
         file.write_all(&[0; 16]).unwrap();

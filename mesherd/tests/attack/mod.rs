@@ -12,6 +12,17 @@ pub mod member;
 pub mod records;
 pub mod stranger;
 
+/// Makes a library of one of the C files here, to be preloaded into a daemon.
+pub fn shim(dir: &std::path::Path, name: &str, source: &str) -> std::path::PathBuf {
+    let library = dir.join(format!("{name}.so"));
+    let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/attack").join(source);
+    let mut compiler = std::process::Command::new("cc");
+    let output = compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).output();
+    let output = output.expect("cc (package gcc)");
+    assert!(output.status.success(), "{output:?}");
+    library
+}
+
 /// A seeded generator: tests print the seed, which replays them.
 pub struct Rng(pub u64);
 

@@ -31,10 +31,13 @@ struct Bucket {
 }
 
 impl Bucket {
-    fn take(&mut self, now: Instant, rate: Rate) -> bool {
+    fn fill(&mut self, now: Instant, rate: Rate) {
         let elapsed = now.saturating_duration_since(self.updated).as_secs_f64();
         self.level = (self.level + elapsed * f64::from(rate.per_second)).min(f64::from(rate.burst));
         self.updated = now;
+    }
+
+    fn take(&mut self) -> bool {
         let enough = self.level >= 1.0;
         if enough {
             self.level -= 1.0;
@@ -58,6 +61,20 @@ impl Limiter {
 
     /// Whether one more is within the host's limit.
     pub(crate) fn allow(&mut self, now: Instant, source: IpAddr) -> bool {
+        self.bucket(now, source).take()
+    }
+
+    /// Whether there is anything left for a host whose requests cost what is known only afterwards.
+    pub(crate) fn has_left(&mut self, now: Instant, source: IpAddr) -> bool {
+        self.bucket(now, source).level > 0.0
+    }
+
+    /// What a request came to. It may have been more than was left: the host waits until that is made up for.
+    pub(crate) fn charge(&mut self, now: Instant, source: IpAddr, cost: u32) {
+        self.bucket(now, source).level -= f64::from(cost);
+    }
+
+    fn bucket(&mut self, now: Instant, source: IpAddr) -> &mut Bucket {
         let full = Bucket { level: f64::from(self.rate.burst), updated: now };
         let host = host_of(source);
         let bucket = if self.hosts.len() < MAX_HOSTS || self.hosts.contains_key(&host) {
@@ -70,7 +87,8 @@ impl Limiter {
             let at = self.hash.hash_one(host) as usize % SHARED;
             &mut self.shared[at]
         };
-        bucket.take(now, self.rate)
+        bucket.fill(now, self.rate);
+        bucket
     }
 
     pub(crate) fn expire(&mut self, now: Instant) {
@@ -94,6 +112,17 @@ mod tests {
         assert_eq!((allowed(start, one), allowed(start, two)), (5, 5));
         assert_eq!(allowed(start + Duration::from_millis(310), one), 3);
         assert_eq!(allowed(start + Duration::from_secs(60), one), 5);
+    }
+
+    #[test]
+    fn a_host_that_was_given_more_than_it_had_left_waits_for_it_and_no_other_does() {
+        let mut limiter = Limiter::new(Rate { per_second: 100, burst: 200 });
+        let (start, [one, two]) = (Instant::now(), [[192, 0, 2, 1], [192, 0, 2, 2]].map(IpAddr::from));
+        assert!(limiter.has_left(start, one));
+        limiter.charge(start, one, 700);
+        assert!(!limiter.has_left(start, one) && limiter.has_left(start, two));
+        assert!(!limiter.has_left(start + Duration::from_secs(5), one));
+        assert!(limiter.has_left(start + Duration::from_millis(5_100), one));
     }
 
     #[test]

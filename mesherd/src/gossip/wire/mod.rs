@@ -5,7 +5,7 @@ mod complaints;
 pub(crate) mod datagram;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
-mod limiter;
+pub(crate) mod limiter;
 mod links;
 mod reassembly;
 mod seal;
