@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use attack::Rng;
 use attack::clock::Clock;
-use attack::stranger::{Forger, Recorded, Recorder, in_namespace, v4};
+use attack::stranger::{Forger, Fragmenter, Recorded, Recorder, in_namespace, v4};
 use cluster::{Cluster, Daemon};
 use mesher_control::types::{Names, PeerState, Status};
 use mesher_control::{Call, Client};
@@ -193,11 +193,13 @@ fn floods_of_garbage_get_no_answer_and_hinder_nothing() {
                 }
             })
         };
+        let fragments = Fragmenter::new(STRANGER);
         let begin = Instant::now();
         // It keeps gossiping: what either claims now, the other learns.
         let mut rounds = 0;
         while begin.elapsed() < flood_time() {
             rounds += 1;
+            fragments.send_incomplete(target, 1_000);
             claim(&alpha, &format!("a{rounds}"));
             claim(&beta, &format!("b{rounds}"));
             beta.wait_for(&format!("a{rounds}.sol"), Some(alpha.address), SOON);
@@ -246,26 +248,27 @@ fn a_flood_from_ten_thousand_addresses_costs_little_and_keeps_no_newcomer_out() 
         let (before, begin) = (alpha.memory(), Instant::now());
         let mut flood = Flood { target, genuine, recorded, rng: Rng::new(), sums: Sums::default() };
         let mut gamma = cluster.daemon("gamma", 3, &["saturn"], &[1]);
-        let mut in_after = None;
+        let (mut in_after, mut drones) = (None, None);
         while flood.sums.sources < 10_000 || in_after.is_none() {
             flood.batch(&alpha);
             // By then no host that was not heard before has a rate limit to itself.
             if flood.sums.sources >= 5_000 && gamma.child.is_none() {
+                drones = Some(Drones::send(target, flood.genuine.clone()));
                 gamma.start();
-                in_after = None;
             }
             let both = || !alpha.lookup("saturn.sol").is_empty() && !gamma.lookup("earth.sol").is_empty();
             if in_after.is_none() && gamma.child.is_some() && both() {
                 in_after = Some(flood.sums.sources - 5_000);
             }
-            assert!(flood.sums.sources < 60_000, "no newcomer gets in: {:?}\n{}", flood.sums, gamma.log());
+            assert!(flood.sums.sources < 25_000, "no newcomer gets in: {:?}\n{}", flood.sums, gamma.log());
         }
+        let drones = drones.map_or(0, Drones::end);
         claim(&beta, "late");
         alpha.wait_for("late.sol", Some(beta.address), SOON);
         manager.assert_fed(begin, Instant::now());
         let (sums, took, after) = (flood.sums, begin.elapsed(), alpha.memory());
         eprintln!(
-            "{sums:?} in {took:?}; a newcomer was in {in_after:?} sources after it came; {} KiB resident before, {} at most",
+            "{sums:?} in {took:?}, and {drones} requests from a thousand more; a newcomer was in {in_after:?} sources after it came; {} KiB resident before, {} at most",
             before.0 >> 10,
             after.1 >> 10
         );
@@ -274,6 +277,45 @@ fn a_flood_from_ten_thousand_addresses_costs_little_and_keeps_no_newcomer_out() 
         assert!(after.1 < before.0 + 16 * MIB, "{} MiB at most", after.1 / MIB);
         alpha.wait_for("earth.sol", Some(alpha.address), Duration::ZERO);
     });
+}
+
+/// A thousand addresses beyond those that have a rate limit to themselves, each of which asks a few times a second without a pause:
+/// thousands of requests a second, which leave a limit that all shared nothing for a newcomer.
+struct Drones(Arc<AtomicBool>, Option<std::thread::JoinHandle<u64>>);
+
+impl Drones {
+    const PAUSE: Duration = Duration::from_micros(100);
+
+    fn send(target: SocketAddrV4, genuine: Vec<Vec<u8>>) -> Self {
+        let done = Arc::new(AtomicBool::new(false));
+        let ended = Arc::clone(&done);
+        let drones = move || {
+            let sockets: Vec<_> = (0..1_000u32)
+                .map(|n| UdpSocket::bind((Ipv4Addr::from(0x7f02_0000 + n), 7_947)).unwrap())
+                .collect();
+            let mut sent = 0;
+            for (socket, datagram) in sockets.iter().cycle().zip(genuine.iter().cycle()) {
+                if ended.load(Ordering::Relaxed) {
+                    break;
+                }
+                sent += u64::from(socket.send_to(datagram, target).is_ok());
+                std::thread::sleep(Self::PAUSE);
+            }
+            sent
+        };
+        Self(done, Some(std::thread::spawn(drones)))
+    }
+
+    fn end(mut self) -> u64 {
+        self.0.store(true, Ordering::Relaxed);
+        self.1.take().map_or(0, |thread| thread.join().unwrap())
+    }
+}
+
+impl Drop for Drones {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// A flood from many addresses, as fast as its target takes it in: a queue that is full keeps out everybody alike, and would
@@ -312,8 +354,7 @@ impl Flood {
         let mut sent = 0;
         for [garbage, replays] in &sockets {
             sent += u64::from(garbage.send_to(&made_up(&mut self.rng, &self.recorded), self.target).is_ok());
-            // Twice each: beyond the bound of hosts that is thousands of requests a second.
-            for datagram in self.genuine.iter().cycle().take(4) {
+            for datagram in &self.genuine {
                 let bytes = replays.send_to(datagram, self.target).unwrap_or(0);
                 self.sums.bytes_replayed += bytes as u64;
                 sent += u64::from(bytes > 0);

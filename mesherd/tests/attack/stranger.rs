@@ -128,6 +128,46 @@ impl Forger {
     }
 }
 
+/// Sends the first fragments of datagrams whose others never come.
+pub struct Fragmenter(Socket, Ipv4Addr);
+
+impl Fragmenter {
+    pub fn new(from: Ipv4Addr) -> Self {
+        // IPPROTO_RAW: the header is ours to write.
+        let protocol = Some(Protocol::from(255));
+        Self(Socket::new(Domain::IPV4, Type::RAW, protocol).expect("a raw socket"), from)
+    }
+
+    /// `count` of them, each the beginning of a datagram of its own of 60,000 bytes.
+    pub fn send_incomplete(&self, to: SocketAddrV4, count: u16) {
+        let before = fragments_to_join();
+        for id in 0..count {
+            let udp = [7_946, to.port(), 60_008, 0].map(u16::to_be_bytes).concat();
+            // Version and length, more fragments, time to live, UDP; the kernel fills in length and checksum.
+            let mut packet = vec![0x45, 0, 0, 0, 0, 0, 0x20, 0, 64, 17, 0, 0];
+            packet[4..6].copy_from_slice(&id.to_be_bytes());
+            packet.extend_from_slice(&self.1.octets());
+            packet.extend_from_slice(&to.ip().octets());
+            packet.extend_from_slice(&udp);
+            packet.resize(20 + 8 + 1_000, 7);
+            self.0.send_to(&packet, &SocketAddr::V4(to).into()).expect("a fragment goes out");
+        }
+        assert!(
+            fragments_to_join() >= before + u64::from(count),
+            "the kernel did not take them for fragments"
+        );
+    }
+}
+
+/// How many fragments this namespace's kernel has had to join.
+fn fragments_to_join() -> u64 {
+    let counts = std::fs::read_to_string("/proc/thread-self/net/snmp").unwrap();
+    let mut lines = counts.lines().filter_map(|line| line.strip_prefix("Ip: "));
+    let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
+    let found = names.split(' ').zip(values.split(' ')).find(|(name, _)| *name == "ReasmReqds");
+    found.unwrap().1.parse().unwrap()
+}
+
 /// The IPv4 address and port of a daemon.
 pub fn v4(address: IpAddr, port: u16) -> SocketAddrV4 {
     match address {
