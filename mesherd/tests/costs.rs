@@ -195,13 +195,14 @@ fn a_member_that_shows_and_asks_for_thousands_of_hosts_keeps_nobody_waiting() {
                 begin.elapsed(),
                 sent >> 10
             );
-            // 4 MiB at once, 2 MiB a second, and once what is beyond: no more, however often it is asked for.
-            let budget = 6 * MIB + begin.elapsed().as_secs() * 2 * MIB;
-            assert!(sent < budget, "{what}: {} KiB sent", sent >> 10);
+            // 4 MiB at once, 2 MiB a second, and once what is beyond; and what sealing adds. No more, however often it is asked for.
+            let budget = 7.0 + 2.2 * begin.elapsed().as_secs_f64();
+            assert!((sent as f64) < budget * MIB as f64, "{what}: {} KiB sent", sent >> 10);
             longest = longest.max(waited);
         }
         assert!(alpha.log().contains("asks for more than it is given at a time"), "{}", alpha.log());
-        assert!(longest < Duration::from_secs(5), "{count} hosts: an answer took {longest:?}");
+        // On a machine with nothing else to do half a second; a daemon that is wedged does not answer at all.
+        assert!(longest < 2 * SOON, "{count} hosts: an answer took {longest:?}");
         assert_eq!(alpha.metric("mesher_hosts_known"), u64::from(count + 1).min(4_096));
         assert!(alpha.status().sentence.len() < 1_000, "{}", alpha.status().sentence);
         unharmed(&alpha, "earth.sol");

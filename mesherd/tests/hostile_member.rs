@@ -3,22 +3,18 @@
 //! What it can do to the wire and to the carrier is tried closer to them, in `mesherd/src/gossip/wire/tests.rs` and
 //! `mesherd/src/gossip/carrier/tests.rs`; `docs/threat-model.md` has the whole list.
 
+mod attack;
 mod cluster;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use attack::records::{Host, now_ms, pushes};
 use borsh::{BorshDeserialize, BorshSerialize};
 use cluster::{Cluster, Daemon};
-use mesher_claims::address::Addresses;
-use mesher_claims::keys::{self, HostKey, NetworkId, SecretKey};
-use mesher_claims::message::Message;
-use mesher_claims::record::{
-    Admission, Body, CertificateBody, ClaimBody, ClaimState, HostBody, Record, SettingsBody, Signed,
-};
-use mesher_claims::store::AgedRecord;
-use mesher_claims::time::Age;
+use mesher_claims::keys::{self, HostKey, SecretKey};
+use mesher_claims::record::{Admission, Body, CertificateBody, Record, SettingsBody, Signed};
 use mesherd::gossip::{
     self, Event, Gate, Generations, Gossip, GossipConfig, GossipHandle, NodeId, Secrets, Verdict,
 };
@@ -30,12 +26,10 @@ const MALLORY: [u8; 4] = [127, 0, 0, 9];
 
 /// The attacker: the gossip layer as the daemon has it, with nothing that holds it back.
 struct Mallory {
-    network: NetworkId,
-    key: SecretKey,
+    host: Host,
     handle: GossipHandle,
     events: mpsc::Receiver<Event>,
     victim: SocketAddr,
-    seq: u64,
 }
 
 struct Anything;
@@ -54,17 +48,12 @@ impl Generations for First {
     }
 }
 
-fn now_ms() -> u64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    u64::try_from(now.as_millis()).unwrap()
-}
-
 impl Mallory {
     fn join(cluster: &Cluster, victim: &Daemon) -> Self {
-        let key = SecretKey::from_seed(&[66; 32]);
+        let host = Host::new(cluster.key.network_id(), [66; 32], "mallory", MALLORY);
         let victim = SocketAddr::new(victim.address, cluster.port);
         let socket = gossip::bind((MALLORY, cluster.port).into()).unwrap();
-        let node = NodeId::from_bytes(keys::NodeId::from(key.host_key()).0);
+        let node = NodeId::from_bytes(keys::NodeId::from(host.host_key()).0);
         let mut config = GossipConfig::new(node, (MALLORY, cluster.port).into(), Arc::new(First));
         config.network = cluster.key.network_id().0.to_vec();
         config.interval = Duration::from_millis(200);
@@ -72,20 +61,11 @@ impl Mallory {
         let secret = mesher_config::secret::read_secret(&cluster.dir.path().join("network.secret")).unwrap();
         let secrets = Secrets::new([*secret.expose()]).unwrap();
         let (handle, events) = Gossip::start(config, socket, secrets, Arc::new(Anything)).unwrap();
-        Self { network: cluster.key.network_id(), key, handle, events, victim, seq: 0 }
+        Self { host, handle, events, victim }
     }
 
     fn me(&self) -> HostKey {
-        self.key.host_key()
-    }
-
-    fn next_seq(&mut self) -> u64 {
-        self.seq += 1;
-        self.seq
-    }
-
-    async fn say(&self, message: &Message) {
-        self.send(message.encode()).await;
+        self.host.host_key()
     }
 
     /// Sends bytes as a message, and waits while too much is under way.
@@ -99,9 +79,8 @@ impl Mallory {
     }
 
     async fn push(&self, records: Vec<Record>) {
-        let aged = records.into_iter().map(|record| AgedRecord { record, age: Age::NEW });
-        for message in Message::records(true, aged) {
-            self.say(&message).await;
+        for message in pushes(records) {
+            self.send(message).await;
         }
     }
 
@@ -111,31 +90,6 @@ impl Mallory {
         let mut bytes = vec![1, 1, 1];
         borsh::to_writer(&mut bytes, &vec![(key.to_owned(), value.to_owned(), (0u8, 0u64))]).unwrap();
         self.send(bytes).await;
-    }
-
-    fn host_record(&mut self) -> Record {
-        let body = HostBody {
-            host: self.me(),
-            label: "mallory".parse().unwrap(),
-            addresses: Addresses::new([MALLORY.into()]).unwrap(),
-            since: 0,
-            instance: 1,
-            renewed_at_ms: now_ms(),
-            seq: self.next_seq(),
-        };
-        Record::Host(Signed::sign(&self.network, &self.key, body))
-    }
-
-    fn claim(&mut self, name: &str, epoch: u64) -> Record {
-        let body = ClaimBody {
-            host: self.me(),
-            name: name.parse().unwrap(),
-            epoch,
-            state: ClaimState::Held,
-            addresses: None,
-            seq: self.next_seq(),
-        };
-        Record::Claim(Signed::sign(&self.network, &self.key, body))
     }
 
     /// Waits for a record of somebody else's, as gossip brings it.
@@ -214,12 +168,12 @@ fn unharmed(daemon: &Daemon, name: &str) {
 
 /// Others' records: signed with the wrong key, changed, filed elsewhere, far too long.
 fn others_records(mallory: &Mallory, victim: HostKey, overheard: &str) -> Vec<(String, String)> {
-    let (network, me) = (mallory.network, mallory.me());
+    let (network, me) = (mallory.host.network, mallory.me());
     let mut forged = vec![];
     for (seq, epoch) in [(1 << 40, 0), (1 << 40, u64::MAX)] {
         let withdrawn =
             AnyClaim { host: victim, name: b"earth".to_vec(), epoch, state: 1, addresses: 0, seq };
-        forged.push(("c/earth".to_owned(), text(&Signed::sign(&network, &mallory.key, withdrawn))));
+        forged.push(("c/earth".to_owned(), text(&Signed::sign(&network, &mallory.host.key, withdrawn))));
     }
     let mut changed = overheard.to_owned().into_bytes();
     changed[40] ^= 1;
@@ -227,14 +181,14 @@ fn others_records(mallory: &Mallory, victim: HostKey, overheard: &str) -> Vec<(S
     forged.push(("c/mars".into(), overheard.to_owned()));
     forged.push(("s".into(), overheard.to_owned()));
     forged.push(("c/earth".into(), "1".to_owned() + &"A".repeat(200_000)));
-    forged.push(("n".into(), text(&Signed::sign(&network, &mallory.key, own_settings()))));
-    forged.push(("cert".into(), text(&Signed::sign(&network, &mallory.key, certificate(me)))));
+    forged.push(("n".into(), text(&Signed::sign(&network, &mallory.host.key, own_settings()))));
+    forged.push(("cert".into(), text(&Signed::sign(&network, &mallory.host.key, certificate(me)))));
     forged
 }
 
 /// Names, addresses and numbers that nobody may have, signed by the attacker itself as they must be.
 fn impossible_records(mallory: &mut Mallory) -> Vec<(String, String)> {
-    let (network, me) = (mallory.network, mallory.me());
+    let (network, me) = (mallory.host.network, mallory.me());
     let mut forged = vec![];
     let names: [&[u8]; 12] = [
         b"ear\0th",
@@ -257,10 +211,10 @@ fn impossible_records(mallory: &mut Mallory) -> Vec<(String, String)> {
             epoch: 1,
             state: 0,
             addresses: 0,
-            seq: mallory.next_seq(),
+            seq: mallory.host.next_seq(),
         };
         let key = format!("c/{}", String::from_utf8_lossy(name));
-        forged.push((key, text(&Signed::sign(&network, &mallory.key, claim))));
+        forged.push((key, text(&Signed::sign(&network, &mallory.host.key, claim))));
     }
     for epoch in [1 << 63, u64::MAX, (1 << 48) + 1] {
         let claim = AnyClaim {
@@ -269,14 +223,14 @@ fn impossible_records(mallory: &mut Mallory) -> Vec<(String, String)> {
             epoch,
             state: 0,
             addresses: 0,
-            seq: mallory.next_seq(),
+            seq: mallory.host.next_seq(),
         };
-        forged.push(("c/mars".into(), text(&Signed::sign(&network, &mallory.key, claim))));
+        forged.push(("c/mars".into(), text(&Signed::sign(&network, &mallory.host.key, claim))));
     }
     for v4 in
         [vec![[0; 4]], vec![[224, 0, 0, 1]], vec![[255; 4]], vec![[10, 0, 0, 1]; 2], vec![[10, 0, 0, 1]; 40]]
     {
-        let seq = mallory.next_seq();
+        let seq = mallory.host.next_seq();
         let host = AnyHost {
             host: me,
             label: "mallory".into(),
@@ -287,7 +241,7 @@ fn impossible_records(mallory: &mut Mallory) -> Vec<(String, String)> {
             renewed_at_ms: now_ms(),
             seq,
         };
-        forged.push(("s".into(), text(&Signed::sign(&network, &mallory.key, host))));
+        forged.push(("s".into(), text(&Signed::sign(&network, &mallory.host.key, host))));
     }
     forged
 }
@@ -328,7 +282,7 @@ async fn nothing_forged_or_replayed_or_beyond_the_limits_counts() {
     }
 
     // An honest record behind all that arrives: the attacker may claim what nobody holds.
-    let records = vec![mallory.claim("honest", 5), mallory.host_record()];
+    let records = vec![mallory.host.claim("honest", 5), mallory.host.record()];
     mallory.push(records).await;
     alpha.wait_for("honest.sol", Some(MALLORY.into()), SOON);
     unharmed(&alpha, "earth.sol");
@@ -364,11 +318,11 @@ async fn a_member_without_a_certificate_takes_no_name_by_a_back_dated_claim() {
     alpha.wait_for("earth.sol", Some(alpha.address), SOON);
 
     let mut mallory = Mallory::join(&cluster, &alpha);
-    let (network, me) = (mallory.network, mallory.me());
+    let (network, me) = (mallory.host.network, mallory.me());
     let other_network = SecretKey::from_seed(&[7; 32]);
     // Signed by itself, of another network, for somebody else: refused. Expired, not yet valid, for another label or
     // without the name: signed by the network, and of no use.
-    let own = text(&Signed::sign(&network, &mallory.key, certificate(me)));
+    let own = text(&Signed::sign(&network, &mallory.host.key, certificate(me)));
     let foreign = text(&Signed::sign(&other_network.network_id(), &other_network, certificate(me)));
     for value in [own, foreign, signed.carrier_value()] {
         mallory.push_text("cert", &value).await;
@@ -389,11 +343,11 @@ async fn a_member_without_a_certificate_takes_no_name_by_a_back_dated_claim() {
     {
         let body = CertificateBody { serial: now + at as u64, ..body };
         let certificate = Record::Certificate(Signed::sign(&network, &cluster.key, body));
-        let records = vec![certificate, mallory.claim("earth", at as u64), mallory.host_record()];
+        let records = vec![certificate, mallory.host.claim("earth", at as u64), mallory.host.record()];
         mallory.push(records).await;
         // The last one allows mars: when that has come, all before it has been looked at.
         if at == 3 {
-            let records = vec![mallory.claim("mars", 1), mallory.host_record()];
+            let records = vec![mallory.host.claim("mars", 1), mallory.host.record()];
             mallory.push(records).await;
             alpha.wait_for("mars.sol", Some(MALLORY.into()), SOON);
         }
@@ -413,18 +367,18 @@ async fn floods_of_names_and_of_hosts_end_at_the_limits() {
     let mut alpha = cluster.daemon("alpha", 1, &["earth"], &[]);
     start(&mut alpha, "earth.sol");
     let mut mallory = Mallory::join(&cluster, &alpha);
-    let first = mallory.host_record();
+    let first = mallory.host.record();
     let mut records: Vec<Record> = vec![first];
-    records.extend((0..4_200).map(|i| mallory.claim(&format!("n{i}"), 1)).collect::<Vec<_>>());
+    records.extend((0..4_200).map(|i| mallory.host.claim(&format!("n{i}"), 1)).collect::<Vec<_>>());
     // Of too many names the first in order are kept; this one is the last, and is refused.
-    records.push(mallory.claim("zz", 1));
+    records.push(mallory.host.claim("zz", 1));
     mallory.push(records).await;
     let mut hosts = Vec::new();
     for host in 0..600u32 {
         let mut seed = [0xaa; 32];
         seed[..4].copy_from_slice(&host.to_le_bytes());
-        mallory.key = SecretKey::from_seed(&seed);
-        hosts.push(mallory.host_record());
+        mallory.host.key = SecretKey::from_seed(&seed);
+        hosts.push(mallory.host.record());
     }
     mallory.push(hosts.clone()).await;
     let begin = Instant::now();
@@ -448,7 +402,7 @@ impl Mallory {
     /// The settings of the first revision, as every member has them.
     fn overhear_settings(&self, cluster: &Cluster) -> String {
         let file = cluster.dir.path().join("network.settings");
-        let settings = mesher_config::settings::read(&file, &self.network).unwrap();
+        let settings = mesher_config::settings::read(&file, &self.host.network).unwrap();
         Record::Settings(settings).carrier_value()
     }
 }
