@@ -80,6 +80,7 @@ MISTAKES = [
             "1 s\"; is taken"),
     Mistake("an old name that leads nowhere", f"{M}/renamed.nix", '    "host"\n      "names"', '    "host"\n      "name"', "module: old names",
             "hostnames: expected ['earth']"),
+    Mistake("an old name that another option has now", f"{M}/renamed.nix", '(old "tld")', '(old "tdl")', "module: old names", "data-mesher.tld' does not exist"),
     Mistake("a misspelt argument in a script", f"{M}/init-network.nix", "network show --dir", "network show --directory", "module: network",
             "unexpected argument '--directory'"),
     Mistake("a unit that does what it did at every start", f"{M}/init-network.nix", "RemainAfterExit = true", "RemainAfterExit = false",

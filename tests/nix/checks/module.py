@@ -182,6 +182,10 @@ def old_names(tools: Tools) -> None:
     first = 'services.data-mesher = { enable = true; initNetwork = { enable = true; tld = "sol"; hostTTL = "28d"; }; };'
     machine = evaluate(tools, first)
     expect("renamed", "--domain sol" in machine["scripts"][0] and "--claim-ttl 28d" in machine["scripts"][0], True)
+    expect("warnings", len(machine["warnings"]), 2)
+    machine = evaluate(tools, 'services.data-mesher = { enable = true; tld = "sol"; initNetwork.enable = true; };')
+    expect("renamed, with another's name", "--domain sol" in machine["scripts"][0], True)
+    _one(machine["warnings"], "services.data-mesher.initNetwork.domain")
     for old in ('initNetwork.keyPath = "/x"', 'initNetwork.signingKeys = [ ]', 'ip = "::1"', 'log-level = "INFO"',
                 'settings.state_dir = "/x"', 'settings.host.key_path = "/x"', 'settings.cluster.interface = "eth0"',
                 'settings.cluster.join_interval = "1s"', 'settings.cluster.push_pull_interval = "1s"'):
