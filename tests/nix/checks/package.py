@@ -46,6 +46,8 @@ def manifest(tools: Tools) -> None:
     expect("license", " OR ".join(found["license"]), workspace["package"]["license"])
     expect("what nix run runs", found["mainProgram"], "mesherctl")
     expect("outputs", found["outputs"], ["out", "lib"])
+    page = (tools.repository / "docs/nixos.md").read_text()
+    expect("the Rust that docs/nixos.md asks for", re.findall(r"with Rust ([\d.]+\d)", page), [workspace["package"]["rust-version"]])
     expect("tools of the build", found["tools"], ["install-shell-files-hook"])
     expect("lock file", found["lock"], str(tools.repository / "Cargo.lock"))
     expect("systems", {"x86_64-linux", "aarch64-linux"} <= set(found["platforms"]), True)
