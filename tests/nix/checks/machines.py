@@ -12,8 +12,8 @@ from .tools import Failed, Tools, expect, run
 
 # What a script finds by name in the NixOS test driver (nixos/lib/test-driver), of what ours has too, and what it can do there
 # with a machine.
-_NAMES = {"start_all", "join_all", "subtest", "retry", "log", "t", "os"}
-_METHODS = {
+NAMES = {"start_all", "join_all", "subtest", "retry", "log", "t", "os"}
+METHODS = {
     "block", "copy_from_host", "crash", "execute", "fail", "get_unit_info", "get_unit_property", "log", "name", "reboot",
     "require_unit_state", "shutdown", "sleep", "start", "start_job", "stop_job", "succeed", "systemctl", "unblock",
     "wait_for_closed_port", "wait_for_file", "wait_for_open_port", "wait_for_shutdown", "wait_for_unit", "wait_until_fails",
@@ -24,9 +24,9 @@ _METHODS = {
 def scripts(tools: Tools) -> None:
     """Every scenario is a VM test, or is left out for a reason. The script of one that is compiles, and uses nothing that the
     NixOS test driver and what is put before the script have not."""
-    made = _scenarios(tools, f"import {tools.repository}/tests/nix/stubs/little-lib.nix")
+    made = scenarios(tools, f"import {tools.repository}/tests/nix/stubs/little-lib.nix")
     if tools.lib:
-        expect("the VM tests by the little lib", made, _scenarios(tools, f"import {tools.lib}"))
+        expect("the VM tests by the little lib", made, scenarios(tools, f"import {tools.lib}"))
     folders = sorted(file.parent.name for file in (tools.repository / "tests/machines").glob("*/nodes.toml"))
     expect("scenarios", sorted([*made["scripts"], *made["reasons"]]), [f"vm-{folder}" for folder in folders])
     if not {"vm-three_planets", "vm-socket_activation", "vm-units"} <= set(made["scripts"]):
@@ -42,7 +42,8 @@ def scripts(tools: Tools) -> None:
         print(f"        {name}, not: {reason}", flush=True)
 
 
-def _scenarios(tools: Tools, lib: str) -> dict:
+def scenarios(tools: Tools, lib: str) -> dict:
+    """The VM tests' scripts with the names of their machines, and the reasons why other scenarios are none."""
     wanted = " ".join(
         f"{want} = import {tools.repository}/tests/nix/vm-tests.nix {{ lib = {lib}; want = \"{want}\"; "
         "pkgs = { }; data-mesher = { }; nixosModule = { }; };" for want in ("scripts", "reasons")
@@ -50,7 +51,7 @@ def _scenarios(tools: Tools, lib: str) -> dict:
     return tools.evaluate(f"{{ {wanted} }}")
 
 
-def known(where: str, tree: ast.Module, machines: set[str]) -> None:
+def known(where: str, tree: ast.Module, machines: set[str], names: set[str] = NAMES, methods: set[str] = METHODS) -> None:
     """Fails where a script uses what a VM test has not."""
     bound = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     bound |= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
@@ -59,12 +60,12 @@ def known(where: str, tree: ast.Module, machines: set[str]) -> None:
     bound |= {(alias.asname or alias.name).split(".")[0] for node in ast.walk(tree)
               if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names}
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    expect(f"{where}: names that a VM test does not have", used - bound - set(dir(builtins)) - _NAMES - machines, set())
+    expect(f"{where}: names that a VM test does not have", used - bound - set(dir(builtins)) - names - machines, set())
     # Machines are called by their own names, or one after the other.
     called = machines | {"machine", "here", "there"}
-    methods = {node.attr for node in ast.walk(tree)
+    used = {node.attr for node in ast.walk(tree)
                if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in called}
-    expect(f"{where}: what a machine of a VM test cannot do", methods - _METHODS, set())
+    expect(f"{where}: what a machine of a VM test cannot do", used - methods, set())
 
 
 def same(tools: Tools) -> None:

@@ -122,6 +122,8 @@ MISTAKES = [
             "written into /etc/hosts"),
     Mistake("nodes in /etc/hosts, by NixOS' own framework", "tests/nix/vm-tests.nix", "assignIP = false", "assignIP = true", "whole: tests",
             "the framework writes into /etc/hosts"),
+    Mistake("a method that the test driver's machines do not have", "tests/machines/units/script.py", "alpha.get_unit_property(",
+            "alpha.get_unit_properties(", "whole: driver", "cannot do"),
     Mistake("a stub that is not like NixOS", "tests/nix/stubs/nixos.nix", 'lib.mkOrder 998 [ "files" ]', 'lib.mkOrder 1001 [ "files" ]',
             "whole: machines", "hosts: expected"),
     Mistake("an option that only NixOS has, misspelt", f"{M}/units.nix", "networking.firewall.allowedUDPPorts", "networking.firewall.allowUDPPorts",

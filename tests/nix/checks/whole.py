@@ -1,11 +1,13 @@
 """Whole machines: the module among NixOS' own modules, and the VM tests' machines as NixOS' own test framework makes them."""
 
+import ast
 import json
 import re
 from functools import cache
 from pathlib import Path
 
 from . import module
+from .machines import known, scenarios
 from .tools import Failed, Tools, expect
 
 _RESOLVED = "services.resolved.enable = true;"
@@ -146,9 +148,26 @@ def tests(tools: Tools) -> None:
             expect(f"{where}: addresses", sorted(node["addresses"]), sorted(stubs[scenario][name]["addresses"]))
 
 
+def driver(tools: Tools) -> None:
+    """The VM tests' scripts use what NixOS' test driver has, in its own source."""
+    files = [ast.parse(file.read_text()) for file in (tools.nixos / "lib/test-driver").rglob("*.py")]
+    nodes = [node for file in files for node in ast.walk(file)]
+    bodies = [node.body for node in nodes if isinstance(node, ast.ClassDef) and node.name.endswith("Machine")]
+    methods = {node.name for body in bodies for node in body if isinstance(node, ast.FunctionDef)} | {"name"}
+    symbols = [node for node in nodes if isinstance(node, ast.FunctionDef) and node.name == "test_symbols"]
+    names = {keyword.arg for function in symbols for node in ast.walk(function) if isinstance(node, ast.Call) for keyword in node.keywords}
+    if len(methods) < 30 or "start_all" not in names:
+        raise Failed(f"the test driver was not found: {sorted(methods)}, {sorted(names)}")
+    # unittest's assertions came with 25.05.
+    names.add("t")
+    for name, test in scenarios(tools, f"import {tools.lib}")["scripts"].items():
+        known(name, ast.parse(test["testScript"]), {machine.replace("-", "_") for machine in test["machines"]}, names, methods)
+
+
 CHECKS = [
     ("whole: machines", "nixos", machines),
     ("whole: readers", "nixos", readers),
     ("whole: containers", "nixos", containers),
     ("whole: tests", "nixos", tests),
+    ("whole: driver", "nixos", driver),
 ]
