@@ -15,7 +15,7 @@ use tokio::time::sleep;
 use super::clock;
 use super::start::Inputs;
 use super::traffic::Purpose as SentFor;
-use super::{Daemon, addresses, start};
+use super::{Daemon, addresses, start, words};
 use crate::control::{AccessPolicy, Request, Server};
 use crate::exports::METRICS_EVERY;
 use crate::gossip::{self, NodeId};
@@ -285,9 +285,8 @@ impl Daemon {
     }
 
     pub(super) fn refused(&mut self, from: &str, why: &str) {
-        if let Some(left_out) = self.refusals.check(format!("{from}: {why}"), Instant::now()) {
-            let more = if left_out > 0 { format!(" ({left_out} more like it since)") } else { String::new() };
-            journal::event(events::RECORD_REFUSED).log(format_args!("refused from {from}: {why}{more}"));
+        if let Some(line) = words::refusal(&mut self.refusals, from, why, Instant::now()) {
+            journal::event(events::RECORD_REFUSED).log(format_args!("{line}"));
         }
     }
 

@@ -4,9 +4,10 @@ use mesher_claims::event::{BrokenBy, Event, Holder, JoinedBy};
 use mesher_claims::keys::HostKey;
 use mesher_claims::names::{ClaimName, Domain};
 
+use crate::systemd::rate_limit::RateLimit;
 use crate::systemd::{events, journal};
 use mesher_config::format_duration;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Whose journal it is.
 #[derive(Debug, Clone, Copy)]
@@ -153,6 +154,13 @@ fn joined(how: JoinedBy) {
     }
 }
 
+/// The line that says a record was refused, if one is due: of each sender and reason one in a while, with the count of the others.
+pub(super) fn refusal(limit: &mut RateLimit<String>, from: &str, why: &str, now: Instant) -> Option<String> {
+    let left_out = limit.check(format!("{from}: {why}"), now)?;
+    let more = if left_out > 0 { format!(" ({left_out} more like it since)") } else { String::new() };
+    Some(format!("refused from {from}: {why}{more}"))
+}
+
 fn copied(silenced: bool) {
     let what = if silenced {
         "this machine stops announcing its names. Stop the daemon, move host.key and the *.state files out of the state directory, and start it again"
@@ -162,4 +170,27 @@ fn copied(silenced: bool) {
     journal::event(events::CLONED_KEY).log(format_args!(
         "another machine runs with a copy of this machine's key (a cloned disk image?); {what}"
     ));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_told_once_in_a_while_for_each_sender_and_reason_and_the_others_are_counted() {
+        let hour = Duration::from_secs(3_600);
+        let (mut limit, begin) = (RateLimit::new(hour, 256), Instant::now());
+        let mut tell = |from: &str, why: &str, at: Duration| refusal(&mut limit, from, why, begin + at);
+        assert_eq!(
+            tell("beta", "a bad signature", Duration::ZERO).unwrap(),
+            "refused from beta: a bad signature"
+        );
+        for second in 1..=41 {
+            assert_eq!(tell("beta", "a bad signature", Duration::from_secs(second)), None);
+        }
+        assert!(tell("gamma", "a bad signature", Duration::ZERO).is_some(), "another sender");
+        assert!(tell("beta", "a replay", Duration::ZERO).is_some(), "another reason");
+        let line = tell("beta", "a bad signature", hour).unwrap();
+        assert_eq!(line, "refused from beta: a bad signature (41 more like it since)");
+    }
 }
