@@ -1,15 +1,15 @@
 //! How much a peer is answered: a digest of forty bytes may ask for all that this node knows.
 
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::gossip::{Limiter, Rate};
 
-/// Bytes of answers to one host. A network of 1,000 names is 300 KB, so who joins gets all of it several times over; the largest
-/// one is answered once, and then again when its 30 MB are made up for.
-const ANSWERS: Rate = Rate { per_second: 2 << 20, burst: 4 << 20 };
-/// What a digest costs besides its own length and that of the answers: it is compared with all that is known.
-const COMPARING: usize = 16 << 10;
+/// The processor's time that one host may cost with its digests, in microseconds. To tell a newcomer a network of 1,000 names takes
+/// some 10 ms; whoever was told more than it had left is told the rest when that is made up for.
+const ANSWERS: Rate = Rate { per_second: 60_000, burst: 600_000 };
+/// What sealing and sending come to, which other tasks do: so many bytes a microsecond.
+const SENT: usize = 50;
 
 /// What is left to each host that asks.
 pub(super) struct Answers(Limiter);
@@ -24,9 +24,10 @@ impl Answers {
         self.0.has_left(now, from)
     }
 
-    /// A digest was looked at, and it and what was said to it came to so many bytes.
-    pub(super) fn charge(&mut self, now: Instant, from: IpAddr, bytes: usize) {
-        self.0.charge(now, from, u32::try_from(COMPARING + bytes).unwrap_or(u32::MAX));
+    /// A digest was looked at: that and the answers took so long, and the answers have so many bytes.
+    pub(super) fn charge(&mut self, now: Instant, from: IpAddr, used: Duration, bytes: usize) {
+        let cost = used.as_micros() + (bytes / SENT) as u128;
+        self.0.charge(now, from, u32::try_from(cost).unwrap_or(u32::MAX));
     }
 
     /// Forgets hosts that have been quiet for long.

@@ -10,6 +10,7 @@ use mesher_claims::store::AgedRecord;
 use mesher_claims::time::Age;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use super::clock;
@@ -76,6 +77,9 @@ impl Daemon {
             }
             self.node.tick(clock::now());
             self.settle().await;
+            // While events come without a pause nothing above waits, and the tasks that read and write the sockets would get a turn
+            // only after a hundred of these.
+            yield_now().await;
         }
     }
 
@@ -157,11 +161,11 @@ impl Daemon {
                 self.node.receive(clock::now(), records, if pushed { Via::Push } else { Via::Sync });
             }
             Message::Digest { purpose, digest } => {
-                let now = Instant::now();
+                let (now, begun) = (Instant::now(), clock::used());
                 if !self.answers.may_ask(now, from.ip()) {
                     return self.refused(&from.ip().to_string(), "asks for more than it is given at a time");
                 }
-                let mut cost = bytes.len();
+                let mut sent = 0;
                 for answer in self.node.receive_digest(clock::now(), digest, purpose) {
                     let sent_for = match answer {
                         Message::Digest { .. } => SentFor::Answer,
@@ -169,12 +173,13 @@ impl Daemon {
                     };
                     let bytes: Arc<[u8]> = answer.encode().into();
                     self.traffic.sent(sent_for, bytes.len());
-                    cost += bytes.len();
+                    sent += bytes.len();
                     if let Err(error) = self.gossip.send_to_node(peer, from, bytes) {
                         log::debug!("{from} not answered: {error}");
+                        break;
                     }
                 }
-                self.answers.charge(now, from.ip(), cost);
+                self.answers.charge(now, from.ip(), clock::used().saturating_sub(begun), sent);
             }
         }
     }

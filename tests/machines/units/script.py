@@ -174,6 +174,39 @@ with subtest("a secret that is not there is a configuration error that names it"
     alpha.succeed("mv /root/network.secret /etc/data-mesher/", f"systemctl start {SOCKET}")
     alpha.wait_for_unit(SERVICE)
 
+with subtest("the network secret may lie on the disk encrypted for this machine alone"):
+    encrypted, plain = "/root/network.secret.encrypted", "/etc/data-mesher/network.secret"
+    dropin = f"/run/systemd/system/{SERVICE}.d/encrypted.conf"
+    beta.succeed(
+        "systemd-creds setup",
+        f"systemd-creds encrypt --with-key=host --name=network.secret {plain} {encrypted}",
+        f"mv {plain} /root/kept",
+        f"! grep -qF -f <(grep -v '^#' /root/kept) {encrypted}",
+        f"mkdir -p /run/systemd/system/{SERVICE}.d",
+        # The empty one takes back the unit's own.
+        f"printf '[Service]\nLoadCredential=\nLoadCredential=host.cert:/etc/data-mesher/host.cert\n"
+        f"LoadCredentialEncrypted=network.secret:{encrypted}\n' > {dropin}",
+        "systemctl daemon-reload",
+        f"systemctl restart {SERVICE}",
+    )
+    # Beyond the lease of its former table: it has started, and speaks with its peer.
+    beta.succeed("mesherctl claim phobos")
+    wait_for_addresses(alpha, "phobos.sol", MARS)
+    wait_for_addresses(beta, "mercury.sol", MERCURY)
+    beta.succeed(f"systemctl reload {SERVICE}")
+    # Encrypted for a credential of another name it is not decrypted, and the service says why it does not start.
+    beta.succeed(f"systemd-creds encrypt --with-key=host --name=other /root/kept {encrypted}")
+    beta.execute(f"systemctl restart {SERVICE}")
+    beta.wait_until_succeeds(f"journalctl --unit={SERVICE} | grep -iE 'credential.*(name|failed)|CREDENTIALS'", timeout=10)
+    beta.succeed(
+        f"mv /root/kept {plain}",
+        f"rm {encrypted} {dropin}",
+        "systemctl daemon-reload",
+        f"systemctl restart {SERVICE}",
+        "mesherctl release phobos",
+    )
+    wait_for_addresses(alpha, "mars.sol", MARS)
+
 with subtest("a daemon that hangs is replaced within the watchdog's time"):
     assert alpha.get_unit_property(SERVICE, "WatchdogUSec") == "20s"
     # Shorter, so that the test is.
