@@ -13,7 +13,8 @@ const USAGE: &str = "\
 Usage: cargo xtask COMMAND [OPTIONS]
 
 Commands:
-  demo                      three daemons on this machine find each other by name; nothing is installed (no root)
+  demo [--check]            three daemons on this machine find each other by name; nothing is installed (no root); --check
+                            runs it as the tests do: to its end, by Ctrl-C, and with nobody reading
   test                      install what the tests need, run everything, say what ran (root)
   dist                      build the release files into target/dist, laid out as they are installed
   deb [--from DIR] [--version VERSION]
@@ -67,10 +68,11 @@ pub(crate) fn run() -> Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        "demo" => {
-            no_more(&mut parser)?;
-            demo::run()
-        }
+        "demo" => match parser.next()? {
+            Some(Long("check")) => demo::check().map(|_| ExitCode::SUCCESS),
+            Some(other) => Err(other.unexpected().into()),
+            None => demo::run(),
+        },
         "test" => {
             no_more(&mut parser)?;
             test::run()

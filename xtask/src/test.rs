@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{bench, deb, deny, dist, fuzz, host, machines, paths, plants};
+use crate::{bench, deb, demo, deny, dist, fuzz, host, machines, paths, plants};
 
 /// What a stage came to.
 struct Outcome {
@@ -237,12 +237,8 @@ fn nix() -> Result<Counts> {
     Ok(counts)
 }
 
-/// The demonstration checks every answer it shows. It runs without the capabilities that its users have not got either.
 fn demonstration() -> Result<Counts> {
-    let mut command = Command::new("setpriv");
-    command.args(["--inh-caps=-all", "--bounding-set=-all", "--"]).arg(env::current_exe()?).arg("demo");
-    host::run(command.stdin(Stdio::null()))?;
-    Ok(one())
+    Ok(Counts { passed: demo::check()?, ..Counts::default() })
 }
 
 fn whole_machines() -> Result<Counts> {

@@ -1,5 +1,6 @@
 //! The demonstration: three daemons on one machine find each other by name. No root, nothing installed, nothing left.
 
+mod check;
 mod member;
 mod resolver;
 mod screen;
@@ -15,6 +16,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+pub(crate) use check::check;
 
 use crate::{dist, host};
 use member::Member;
@@ -49,27 +52,32 @@ pub(crate) fn run() -> Result<ExitCode> {
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         signal_hook::flag::register(signal, Arc::clone(&interrupted)).context("catching signals")?;
     }
-    let screen = Screen::new();
+    let mut screen = Screen::new(Arc::clone(&interrupted));
     screen.title(
         "Three daemons on this machine find each other by name. Nothing is installed; Ctrl-C ends it.",
     );
-    let tree = dist::build()?;
+    let tree = match dist::build() {
+        // Ctrl-C reaches cargo as well.
+        Err(_) if interrupted.load(Ordering::Relaxed) => {
+            screen.say("\nInterrupted while it was being built.");
+            return Ok(ExitCode::from(130));
+        }
+        tree => tree?,
+    };
     screen.event("built mesherd, mesherctl and libnss_mesher.so.2");
+    // What is worth timing begins here.
+    screen.restart_clock();
     let directory = Scratch::new()?;
     let show = Show { screen, interrupted: &interrupted, directory: directory.0.clone(), tree };
-    match show.run() {
-        Err(_) if interrupted.load(Ordering::Relaxed) => {
-            println!("\nInterrupted: the daemons are stopped, their files removed.");
-            Ok(ExitCode::from(130))
-        }
-        Err(error) => Err(error),
-        Ok(()) => {
-            println!(
-                "\nThe daemons are stopped, their files removed. What to do on real machines: README.md."
-            );
-            Ok(ExitCode::SUCCESS)
-        }
-    }
+    let outcome = show.run();
+    let (said, status) = match outcome {
+        Err(_) if interrupted.load(Ordering::Relaxed) => ("Interrupted: the", ExitCode::from(130)),
+        Err(error) => return Err(error),
+        Ok(()) => ("The", ExitCode::SUCCESS),
+    };
+    let more = if status == ExitCode::SUCCESS { " What to do on real machines: README.md." } else { "" };
+    show.screen.say(format_args!("\n{said} daemons are stopped, their files removed.{more}"));
+    Ok(status)
 }
 
 /// A running demonstration.

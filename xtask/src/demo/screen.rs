@@ -1,7 +1,10 @@
 //! What the demonstration shows: a line an event, with the seconds since the start; plain when not on a terminal.
 
 use std::env;
+use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::Answers;
@@ -11,27 +14,47 @@ pub(super) struct Screen {
     begun: Instant,
     terminal: bool,
     colour: bool,
+    /// Set when nobody reads any more: then it ends as if interrupted.
+    interrupted: Arc<AtomicBool>,
 }
 
 impl Screen {
     /// The standard output, the clock at zero.
-    pub(super) fn new() -> Self {
+    pub(super) fn new(interrupted: Arc<AtomicBool>) -> Self {
         let terminal = io::stdout().is_terminal();
-        Screen { begun: Instant::now(), terminal, colour: terminal && env::var_os("NO_COLOR").is_none() }
+        let colour = terminal && env::var_os("NO_COLOR").is_none();
+        Screen { begun: Instant::now(), terminal, colour, interrupted }
+    }
+
+    /// Sets the clock to zero again.
+    pub(super) fn restart_clock(&mut self) {
+        self.begun = Instant::now();
+    }
+
+    /// A line of text.
+    pub(super) fn say(&self, text: impl Display) {
+        self.show(format_args!("{text}\n"));
+    }
+
+    fn show(&self, text: impl Display) {
+        let mut output = io::stdout();
+        if write!(output, "{text}").and_then(|()| output.flush()).is_err() {
+            self.interrupted.store(true, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn title(&self, text: &str) {
-        println!("{}\n", self.styled("1", text));
+        self.say(format_args!("{}\n", self.styled("1", text)));
     }
 
     pub(super) fn heading(&self, text: &str) {
         self.clear();
-        println!("\n{}", self.styled("1", text));
+        self.say(format_args!("\n{}", self.styled("1", text)));
     }
 
     pub(super) fn event(&self, text: &str) {
         self.clear();
-        println!("{:7.2} s  {text}", self.begun.elapsed().as_secs_f64());
+        self.say(format_args!("{:7.2} s  {text}", self.begun.elapsed().as_secs_f64()));
     }
 
     /// A line for every address that names came to have, or lost, in one member's eyes.
@@ -54,26 +77,27 @@ impl Screen {
 
     /// A lookup as it is typed and answered.
     pub(super) fn lookup(&self, who: &str, name: &str, answer: &[String], why: &str) {
-        println!("\n  {who}$ {}    # {why}", self.styled("1", &format!("getent ahosts {name}")));
+        self.say(format_args!(
+            "\n  {who}$ {}    # {why}",
+            self.styled("1", &format!("getent ahosts {name}"))
+        ));
         for line in answer {
-            println!("  {line}");
+            self.say(format_args!("  {line}"));
         }
-        println!();
+        self.say("");
     }
 
     /// On a terminal, a line that is written over by the next.
     pub(super) fn waiting(&self, since: Duration) {
         if self.terminal && since > Duration::from_secs(1) {
-            print!("\r{:7.2} s  …", self.begun.elapsed().as_secs_f64());
-            let _ = io::stdout().flush();
+            self.show(format_args!("\r{:7.2} s  …", self.begun.elapsed().as_secs_f64()));
         }
     }
 
     /// Takes the line of `waiting` away.
     pub(super) fn clear(&self) {
         if self.terminal {
-            print!("\r\x1b[K");
-            let _ = io::stdout().flush();
+            self.show("\r\x1b[K");
         }
     }
 
