@@ -147,23 +147,16 @@ fn of_two_machines_with_one_key_one_falls_silent_and_both_say_so() {
     assert_ne!(both[0], both[1], "and one of them falls silent");
 }
 
-#[test]
-fn the_silent_copy_takes_the_others_word_over_its_own_that_never_left_it() {
-    let mut world = World::new(&[("beta", &["a", "b"])]);
-    world.seq_may_repeat = true;
-    world.boot_founder("beta");
-    world.run(6_000);
-    // Its word on a name is newer than what the other ever said of it.
-    world.claim("beta", &["b"]);
-    world.run(100);
+/// A copy of beta's key, elsewhere, overtakes beta until it yields, and then says this of `a`.
+fn overtake_beta(world: &mut World, state: ClaimState, seq: u64) -> Addresses {
     let (network, key) = (world.network(), world.key("beta"));
     let claim = ClaimBody {
         host: key.host_key(),
         name: "a".parse().unwrap(),
         epoch: world::EPOCH_2026,
-        state: ClaimState::Held,
+        state,
         addresses: None,
-        seq: 1,
+        seq,
     };
     let elsewhere = Addresses::new(["192.168.2.1".parse().unwrap()]).unwrap();
     // The two overtake each other, until this one yields; the other one's instance is the smaller.
@@ -175,22 +168,57 @@ fn the_silent_copy_takes_the_others_word_over_its_own_that_never_left_it() {
             since: world::EPOCH_2026,
             instance: 1,
             renewed_at_ms: world.now("beta").wall_ms,
-            seq: 100 + 10 * round,
+            seq: seq + 100 + 10 * round,
         };
-        let records = [
-            Record::Claim(Signed::sign(&network, &key, claim.clone())),
-            Record::Host(Signed::sign(&network, &key, body)),
-        ];
-        let now = world.now("beta");
-        let records = records.map(|record| AgedRecord { record, age: Age::NEW });
-        world.node("beta").receive(now, records.to_vec(), Via::Push);
-        world.run(100);
+        hear(world, Record::Host(Signed::sign(&network, &key, body)));
     }
     let silenced = |e: &Event| matches!(e, Event::KeyCopied { silenced: true });
     assert!(world.machines["beta"].events.iter().any(silenced));
+    hear(world, Record::Claim(Signed::sign(&network, &key, claim)));
+    elsewhere
+}
+
+fn hear(world: &mut World, record: Record) {
+    let now = world.now("beta");
+    world.node("beta").receive(now, vec![AgedRecord { record, age: Age::NEW }], Via::Push);
+    world.run(100);
+}
+
+fn where_beta_sees_a(world: &World) -> Option<Addresses> {
     let node = world.machines["beta"].node.as_ref().unwrap();
-    let holder = node.view().holder(&"a".parse().unwrap()).map(|holder| holder.addresses.clone());
-    assert_eq!(holder, Some(elsewhere), "a, where the other one says");
+    node.view().holder(&"a".parse().unwrap()).map(|holder| holder.addresses.clone())
+}
+
+#[test]
+fn the_silent_copy_takes_the_others_word_over_its_own_that_never_left_it() {
+    let mut world = World::new(&[("beta", &["a", "b"])]);
+    world.seq_may_repeat = true;
+    world.boot_founder("beta");
+    world.run(6_000);
+    // Its word on a name is newer than what the other ever said of it.
+    world.claim("beta", &["b"]);
+    world.run(100);
+    let elsewhere = overtake_beta(&mut world, ClaimState::Held, 1);
+    assert_eq!(where_beta_sees_a(&world), Some(elsewhere), "a, where the other one says");
+}
+
+#[test]
+fn who_yielded_to_a_copy_claims_its_names_again_after_a_restart() {
+    let mut world = World::new(&[("beta", &["a", "b"])]);
+    world.seq_may_repeat = true;
+    world.boot_founder("beta");
+    world.run(6_000);
+    // The copy's last word, which is newer than beta's own, was that it gives the name up.
+    overtake_beta(&mut world, ClaimState::Withdrawn, 1_000);
+    assert_eq!(where_beta_sees_a(&world), None);
+    world.stop("beta");
+    world.start("beta");
+    world.run(6_000);
+    assert_eq!(
+        where_beta_sees_a(&world).as_ref(),
+        Some(&world.machines["beta"].addresses),
+        "a, its own again"
+    );
 }
 
 #[test]

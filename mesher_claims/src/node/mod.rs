@@ -343,10 +343,17 @@ impl Node {
     /// Puts the saved own records into the store, with the age they have by now.
     fn take_up_saved_records(&mut self, now: Now) {
         // The store may have been saved with what could not be saved here.
-        if let Some(record) = self.store.host(&self.me).and_then(|entry| entry.record()).cloned()
-            && !self.fresh
-        {
-            self.own.see_record(&record);
+        if let Some(entry) = self.store.host(&self.me).filter(|_| !self.fresh) {
+            let (record, claims): (_, Vec<_>) = (entry.record().cloned(), entry.claims().cloned().collect());
+            record.iter().for_each(|record| self.own.see_record(record));
+            // Or it has the word of a copy of this machine's key, to which this one had yielded when it last ran.
+            for claim in claims {
+                let own = self.own.claim(&claim.name);
+                if own.is_none_or(|own| *own != claim && own.seq <= claim.seq) {
+                    self.own.see_seq(claim.seq);
+                    self.unsettled.insert(claim.name.clone(), claim);
+                }
+            }
         }
         for statement in self.own.statements().cloned().collect::<Vec<_>>() {
             self.store.merge(now, Record::Statement(statement), Age::NEW);

@@ -203,10 +203,12 @@ fn one_of_two_copies(world: &World) -> Checked {
     Ok(())
 }
 
-/// Whether a claim that was made now would count: in a network with witnesses, only if one of them lives to see it.
-fn witnessed(world: &World) -> bool {
+/// Whether a claim that was made now would count: in a network with witnesses, only if one of them lives to see it. By the settings
+/// that are in force where it is made: newer ones may have been lost with the only machine that had them.
+fn witnessed(world: &World, m: usize) -> bool {
     let lives = |host: &HostKey| world.machines.iter().any(|m| m.me == *host && m.node.is_some());
-    world.settings.witnesses.is_empty() || world.settings.witnesses.iter().any(lives)
+    let settings = world.node(m).settings();
+    settings.is_none_or(|settings| settings.witnesses.is_empty() || settings.witnesses.iter().any(lives))
 }
 
 /// Every name a running host is configured to claim is claimed, by the epoch it knows, with its present addresses.
@@ -218,7 +220,7 @@ fn claims_stand(world: &World, m: usize) -> Checked {
         };
         let standing = node.view().name(name);
         let stands = |claimant: &&Claimant| claimant.host == node.me();
-        if !witnessed(world) && standing.is_some_and(|s| s.unwitnessed.iter().any(|c| stands(&c))) {
+        if !witnessed(world, m) && standing.is_some_and(|s| s.unwitnessed.iter().any(|c| stands(&c))) {
             continue;
         }
         let Some(claimant) = standing.and_then(|s| s.claimants.iter().find(stands)) else {

@@ -312,7 +312,8 @@ impl World {
     }
 
     fn spread(&mut self, m: usize, records: Vec<AgedRecord>, count: usize) -> Checked {
-        let newest = self.machines[m].node.as_ref().unwrap().own().seq();
+        // A witness's statements may leave before a renewal that is signed already.
+        let newest = records.iter().map(|aged| own_seq(&aged.record, self.machines[m].me)).max().unwrap_or(0);
         let peers = self.peers(m, count);
         for message in Message::records(true, records) {
             let message = Rc::new(message);
@@ -539,4 +540,14 @@ pub fn sign_settings(
     };
     let network = network_key();
     Signed::sign(&network.network_id(), &network, body)
+}
+
+/// The `seq` of a record that this host signed; 0 of any other.
+fn own_seq(record: &Record, me: HostKey) -> u64 {
+    match record {
+        Record::Host(record) if record.host == me => record.seq,
+        Record::Claim(claim) if claim.host == me => claim.seq,
+        Record::Statement(statement) if statement.witness == me => statement.seq,
+        _ => 0,
+    }
 }
