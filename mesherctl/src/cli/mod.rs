@@ -205,6 +205,7 @@ pub(crate) type ScopedAddress = (IpAddr, u32);
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
+    use clap::error::ErrorKind;
     use mesher_control::Call;
 
     use super::*;
@@ -212,6 +213,31 @@ mod tests {
     #[test]
     fn the_definitions_are_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    /// Whatever stands between backquotes or on a line of its own and begins with the tool's name is understood by it.
+    #[test]
+    fn the_pages_name_no_command_and_no_option_that_there_is_not() {
+        let repository = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let docs = std::fs::read_dir(repository.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+        let mut seen = 0;
+        for page in docs
+            .chain([repository.join("README.md")])
+            .filter(|page| page.extension().is_some_and(|e| e == "md"))
+        {
+            let text = std::fs::read_to_string(&page).unwrap();
+            let spans = text.split(['`', '\n', '|', ';', '&', '(']).map(str::trim);
+            for order in spans.filter(|span| span.starts_with("mesherctl ") && !span.contains('…')) {
+                let words = order.split('#').next().unwrap().split([')', '"', '>', '<']).next().unwrap();
+                let parsed = Arguments::command().try_get_matches_from(words.split_whitespace());
+                let wrong = parsed.is_err_and(|error| {
+                    matches!(error.kind(), ErrorKind::InvalidSubcommand | ErrorKind::UnknownArgument)
+                });
+                assert!(!wrong, "{}: {order}", page.display());
+                seen += 1;
+            }
+        }
+        assert!(seen > 50, "only {seen} orders were found");
     }
 
     #[test]
