@@ -5,6 +5,7 @@ mod world;
 use mesher_claims::event::{Event, JoinedBy};
 use mesher_claims::record::Admission;
 use world::planets::{NAMES, all_up, assert_sees, expected, planets};
+use world::{EPOCH_2026, World};
 
 #[test]
 fn a_newcomer_does_not_claim_by_the_word_of_a_peer_that_knows_nobody() {
@@ -108,6 +109,15 @@ fn who_waits_long_for_the_mesh_still_has_its_certificate_then() {
     assert_sees(&world, "alpha", "earth", Some("alpha"));
 }
 
+/// Lets time pass until a machine asks for a synchronisation, and that question has gone astray.
+fn ask_in_vain(world: &mut World, name: &'static str) {
+    let asked = world.questions[name];
+    while world.questions[name] == asked {
+        world.run(100);
+    }
+    world.run(100);
+}
+
 #[test]
 fn a_question_that_nobody_answers_is_asked_again_soon() {
     let mut world = planets();
@@ -120,14 +130,61 @@ fn a_question_that_nobody_answers_is_asked_again_soon() {
     world.run(3_000);
     world.isolate("beta");
     world.claim("gamma", &["earth", "saturn", "uranus", "neptune", "pluto"]);
-    let asked = world.questions["beta"];
-    while world.questions["beta"] == asked {
-        world.run(100);
-    }
+    ask_in_vain(&mut world, "beta");
     assert_sees(&world, "beta", "pluto", None);
-    world.run(100);
     world.cut.clear();
     // The next question that is due by the clock is further away than 20 s.
+    world.run(4_500);
+    assert_sees(&world, "beta", "pluto", Some("gamma"));
+}
+
+#[test]
+fn a_machine_that_joined_in_vain_asks_again_as_soon_as_any_other() {
+    let mut world = World::new(&[("alpha", &["a"]), ("beta", &["x"]), ("gamma", &["x"])]);
+    // Renewals, which would show that something was missed, are rare.
+    world.ttl_ms = 600_000;
+    world.machines.get_mut("gamma").unwrap().clock_off_ms = -EPOCH_2026.cast_signed();
+    world.boot_founder("alpha");
+    world.run(6_000);
+    world.boot("beta");
+    world.run(1_000);
+    // gamma's clock says 1970, and it finds nobody: in its own eyes it is the first to claim x.
+    world.isolate("gamma");
+    world.boot_founder("gamma");
+    world.run(5_100);
+    assert_sees(&world, "gamma", "x", Some("gamma"));
+    ask_in_vain(&mut world, "gamma");
+    world.cut.clear();
+    world.run(4_500);
+    for on in ["alpha", "beta", "gamma"] {
+        assert_sees(&world, on, "x", Some("beta"));
+    }
+    assert!(world.machines["gamma"].events.iter().any(|e| matches!(e, Event::EpochsRaised { .. })));
+}
+
+#[test]
+fn after_long_silence_a_question_is_asked_again_as_soon_as_before() {
+    let mut world = planets();
+    world.ttl_ms = 600_000;
+    world.boot_founder("alpha");
+    world.run(6_000);
+    world.boot("beta");
+    world.boot("gamma");
+    world.run(3_000);
+    world.isolate("beta");
+    world.claim("gamma", &["earth", "saturn", "uranus", "neptune", "pluto"]);
+    world.run(90_000);
+    // Not one that is asked again: those follow each other more closely than turns do.
+    let mut last_ms = world.time_ms;
+    loop {
+        ask_in_vain(&mut world, "beta");
+        if world.time_ms - last_ms > 20_000 {
+            break;
+        }
+        last_ms = world.time_ms;
+    }
+    assert_sees(&world, "beta", "pluto", None);
+    world.cut.clear();
     world.run(4_500);
     assert_sees(&world, "beta", "pluto", Some("gamma"));
 }

@@ -24,7 +24,8 @@ const SYNC_INTERVAL_PER_HOST_MS: u64 = 300;
 const SYNC_SOON_MS: u64 = 500;
 /// and not sooner after the one before.
 const SYNC_SOON_EVERY_MS: u64 = 5_000;
-/// A question that was not answered is asked again, of another peer, after this long; and after twice as long each time.
+/// A question that was not answered is asked again, of another peer, after this long; and after twice as long each time, until
+/// the next one is due anyway.
 const SYNC_UNANSWERED_MS: u64 = 4_000;
 /// A node that is joining asks again at the news of a host, for a host that is news has joined; this long after it asked last,
 /// and each time longer by as much: where many join at once, everybody is news.
@@ -51,6 +52,12 @@ impl Node {
     /// Asks for a synchronisation, and decides when to ask again: quickly while joining, then rarely.
     pub(super) fn synchronise(&mut self, now: Now) {
         let hosts = self.store.hosts().count() as u64;
+        let joining = matches!(self.phase, Phase::Joining { .. });
+        if !joining && now.boot_ms >= self.next_sync_boot_ms {
+            // A turn of its own. What went unanswered before, while joining or because everybody was cut off, is no reason to be
+            // content with silence: the one peer that is asked now may be the one that is dead.
+            self.sync_attempts = 0;
+        }
         let pause_ms = match self.phase {
             Phase::Joining { .. } => (200_u64 << self.sync_attempts.min(5)).min(5_000),
             Phase::Running | Phase::Silenced => {
