@@ -144,6 +144,18 @@ fn dnsmasq(directory: &Path) -> Server {
     })
 }
 
+/// What BIND says of the page's block: the zone's serial, as its server would load it.
+fn serial_that_bind_loads(directory: &Path) -> String {
+    let configuration = directory.join("named.conf");
+    std::fs::write(&configuration, block_of_the_page("/etc/bind/mesh.conf", directory)).unwrap();
+    let checked = Command::new("named-checkconf").arg("-z").arg(&configuration).output();
+    let checked =
+        checked.unwrap_or_else(|error| panic!("named-checkconf is needed (Debian: bind9-utils): {error}"));
+    let said = String::from_utf8_lossy(&checked.stdout).into_owned();
+    assert!(checked.status.success(), "{said}");
+    said.trim().strip_prefix("zone sol/IN: loaded serial ").unwrap_or_else(|| panic!("{said}")).into()
+}
+
 fn wait_until(what: &str, holds: impl Fn() -> bool) {
     let begun = Instant::now();
     while !holds() {
@@ -153,7 +165,7 @@ fn wait_until(what: &str, holds: impl Fn() -> bool) {
 }
 
 #[test]
-fn unbound_and_dnsmasq_answer_as_the_page_configures_them_and_follow_the_names() {
+fn unbound_dnsmasq_and_bind_read_what_the_page_configures_and_follow_the_names() {
     let cluster = Cluster::new(17_982, 60_000);
     let mut alpha = cluster.daemon("alpha", 1, &["earth", "*.earth", "under_score"], &[]);
     let (zone, hosts, metrics) =
@@ -182,6 +194,7 @@ fn unbound_and_dnsmasq_answer_as_the_page_configures_them_and_follow_the_names()
     // A new name and a new address reach the files, the zone under a higher serial, and the servers with the next reload.
     let serial = |text: &str| mesherd::exports::formats::serial_of(text).unwrap();
     let before = serial(&read(&zone));
+    assert_eq!(serial_that_bind_loads(&alpha.dir), before.to_string());
     let text = text
         .replace("\"under_score\"", "\"mars\"")
         .replace("addresses = [\"127.0.0.1\"]", "addresses = [\"::1\", \"127.0.0.9\"]");

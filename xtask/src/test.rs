@@ -65,6 +65,7 @@ const TOOLS: &[(&[&str], &str)] = &[
     (&["unbound"], "unbound"),
     (&["/usr/share/dns/root.key"], "dns-root-data"),
     (&["dnsmasq"], "dnsmasq-base"),
+    (&["named-checkconf"], "bind9-utils"),
     (&["pip3", "pip"], "python3-pip"),
     (&["apparmor_parser"], "apparmor"),
     (
