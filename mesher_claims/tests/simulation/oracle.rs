@@ -34,6 +34,8 @@ pub struct Seen {
     pub seq: u64,
     since: u64,
     epochs: BTreeMap<ClaimName, (u64, ClaimState)>,
+    /// Names that were taken out of its configuration, and in which start of the daemon: if that cannot be saved, nobody hears of it.
+    given_up: BTreeMap<ClaimName, u64>,
     sent: HashMap<(String, u64), Record>,
     /// When it last sent a new host record, in true time.
     pub renewed_at_ms: Option<u64>,
@@ -46,6 +48,13 @@ pub struct Seen {
     pub forgetful: bool,
     /// Which start of the daemon signed each `seq`.
     instance_of: HashMap<u64, u64>,
+}
+
+impl Seen {
+    /// Whether a claim that is sent as held now was given up before, in this start of the daemon.
+    fn given_up(&mut self, claim: &ClaimBody, start: u64) -> bool {
+        claim.state == ClaimState::Held && self.given_up.remove(&claim.name) == Some(start)
+    }
 }
 
 pub struct Oracle {
@@ -107,6 +116,14 @@ impl Oracle {
         self.addresses.entry(record.host).or_default().insert(record.addresses.iter().collect());
     }
 
+    /// A machine of ours has this claim now, sent or not.
+    pub fn claimed_own(&mut self, machine: usize, start: u64, claim: &ClaimBody) {
+        if claim.state == ClaimState::Withdrawn {
+            self.seen[machine].given_up.insert(claim.name.clone(), start);
+        }
+        self.claimed(claim);
+    }
+
     pub fn claimed(&mut self, claim: &ClaimBody) {
         let claims = self.claimed.entry(claim.host).or_default();
         claims.insert((claim.name.folded(), claim.epoch));
@@ -165,6 +182,7 @@ impl Oracle {
             }
             Record::Claim(claim) if seq > seen.seq || !seen.epochs.contains_key(&claim.name) => {
                 let before = seen.epochs.insert(claim.name.clone(), (claim.epoch, claim.state));
+                let given_up = seen.given_up(claim, machine.starts);
                 if let (Some((epoch, state)), ClaimState::Held) = (before, claim.state)
                     && !seen.forgetful
                 {
@@ -173,7 +191,7 @@ impl Oracle {
                     let restarted = seen.renewed_in_start != machine.starts;
                     let last = if restarted { seen.renewed_before_ms } else { seen.renewed_at_ms };
                     let gap = last.map_or(1 << 50, |at| true_ms - at);
-                    let broken = gap + gap / 500 + 5 >= broken_after_ms(limits.0);
+                    let broken = given_up || gap + gap / 500 + 5 >= broken_after_ms(limits.0);
                     let text = format!("host{number} {}: {epoch} to {}, {gap} ms", claim.name, claim.epoch);
                     if state == ClaimState::Withdrawn && claim.epoch <= epoch || claim.epoch < epoch {
                         return violation("durability: no epoch used twice", text);

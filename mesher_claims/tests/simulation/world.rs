@@ -157,6 +157,7 @@ impl World {
     pub fn drive(&mut self, m: usize, input: Input) -> Checked {
         let (now, time_ms) = (self.now(m), self.time_ms);
         let machine = &mut self.machines[m];
+        let start = machine.starts;
         let Some(node) = machine.node.as_mut() else { return Ok(()) };
         let mut answers = Vec::new();
         match &input {
@@ -190,7 +191,7 @@ impl World {
         }
         if let Some(record) = node.own().record() {
             self.oracle.signed_own(m, record, time_ms);
-            node.own().claims().for_each(|c| self.oracle.claimed(c));
+            node.own().claims().for_each(|c| self.oracle.claimed_own(m, start, c));
         }
         self.report_ages(m, &input);
         let node = self.machines[m].node.as_ref().unwrap();
