@@ -122,6 +122,26 @@ fn after_a_power_cut_at_a_save_nothing_is_signed_twice_with_one_seq() {
     }
 }
 
+/// That no peer heard of it is nothing this host can know.
+#[test]
+fn a_name_given_up_in_a_save_before_a_power_cut_is_claimed_anew() {
+    let mut world = all_up();
+    let before = epoch(&world, "alpha", "earth");
+    world.machines.get_mut("alpha").unwrap().cut_at_save = Some(true);
+    world.claim("alpha", &["mercury", "venus"]);
+    world.run(10);
+    assert!(world.machines["alpha"].node.is_none(), "what is given up is saved before it is sent");
+    assert_sees(&world, "gamma", "earth", Some("alpha"));
+    world.machines.get_mut("alpha").unwrap().names.push("earth");
+    world.boot("alpha");
+    world.run(2_000);
+    assert!(epoch(&world, "alpha", "earth") > before);
+    for on in ["alpha", "beta", "gamma"] {
+        assert_sees(&world, on, "earth", Some("gamma"));
+        assert_sees(&world, on, "mercury", Some("alpha"));
+    }
+}
+
 #[test]
 fn with_a_full_disk_nothing_leaves_that_is_not_saved_and_the_names_stay_when_there_is_room_in_time() {
     let mut world = all_up();

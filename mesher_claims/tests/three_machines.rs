@@ -222,6 +222,25 @@ fn who_yielded_to_a_copy_claims_its_names_again_after_a_restart() {
 }
 
 #[test]
+fn who_yielded_to_a_copy_claims_nothing_when_it_finds_that_its_clock_was_slow() {
+    let mut world = World::new(&[("alpha", &["c"]), ("beta", &["a", "b"])]);
+    world.seq_may_repeat = true;
+    world.ttl_ms = 60_000;
+    world.isolate("beta");
+    world.boot_founder("alpha");
+    world.machines.get_mut("beta").unwrap().clock_off_ms = -world::EPOCH_2026.cast_signed();
+    world.boot_founder("beta");
+    world.run(6_000);
+    overtake_beta(&mut world, ClaimState::Withdrawn, 1_000);
+    assert_eq!(where_beta_sees_a(&world), None);
+    // It has claimed alone, by a clock at 1970, and meets alpha's only now.
+    world.cut.clear();
+    world.run(20_000);
+    assert_sees(&world, "beta", "c", Some("alpha"));
+    assert_eq!(where_beta_sees_a(&world), None, "a, which the other one gave up");
+}
+
+#[test]
 fn a_machine_at_1970_that_claimed_alone_is_raised_when_it_meets_the_others() {
     let mut world = World::new(&[("alpha", &["a"]), ("beta", &["x"]), ("gamma", &["x"])]);
     world.boot_founder("alpha");

@@ -108,3 +108,43 @@ fn while_no_witness_lives_nobody_new_holds_a_name() {
     assert_sees(&world, "gamma", "e", Some("epsilon"));
     assert_sees(&world, "epsilon", "earth", Some("gamma"));
 }
+
+/// Its peers keep what it had stated before, with the very `seq` that it uses again, or with a higher one. Which of two that have one
+/// `seq` is the greater depends on the bits of the epochs.
+#[test]
+fn a_witness_that_lost_its_state_stands_by_what_it_stated_since() {
+    for away_ms in [1_000, 1_060, 1_120, 1_180, 1_240] {
+        a_witness_loses_its_state(away_ms, false);
+    }
+    a_witness_loses_its_state(1_000, true);
+}
+
+fn a_witness_loses_its_state(away_ms: u64, higher: bool) {
+    const NAMES: [&str; 3] = ["a", "b", "c"];
+    let what = format!("after {away_ms} ms, higher: {higher}");
+    let mut world = World::new(&[("alpha", if higher { &[] } else { &NAMES }), ("beta", &["z"])]);
+    world.witnesses = vec!["alpha"];
+    world.seq_may_repeat = true;
+    world.boot_founder("alpha");
+    world.run(15_000);
+    world.claim("alpha", &NAMES);
+    world.boot("beta");
+    world.run(3_000);
+    let all = |world: &World, on: &str| NAMES.map(|name| ranks(world, on, name));
+    let before = all(&world, "beta");
+    world.stop("alpha");
+    let alpha = world.machines.get_mut("alpha").unwrap();
+    (alpha.own, alpha.store) = (None, None);
+    world.isolate("alpha");
+    world.run(away_ms);
+    world.boot_founder("alpha");
+    world.run(6_000);
+    let alone = all(&world, "alpha");
+    assert!(alone.iter().zip(&before).all(|(now, before)| now.len() == 1 && now > before), "{alone:?}");
+    world.cut.clear();
+    for _ in 0..400 {
+        world.run(100);
+        assert_eq!(all(&world, "alpha"), alone, "as alpha sees it {what}");
+    }
+    assert_eq!(all(&world, "beta"), alone, "as beta sees it {what}");
+}

@@ -132,7 +132,11 @@ impl Node {
             let moved_ms = self.clock.correct(now, peers);
             self.clock_compared = true;
             // What was minted alone is judged at the first meeting with somebody who has a clock to show.
-            let alone = self.own.take_minted_alone();
+            // Who has yielded to a copy of its key signs nothing more, not even for its own store.
+            let alone = match self.phase {
+                Phase::Silenced => BTreeMap::new(),
+                Phase::Joining { .. } | Phase::Running => self.own.take_minted_alone(),
+            };
             if moved_ms > RAISE_OVER_MS && !alone.is_empty() {
                 self.raise_epochs(now, &alone, moved_ms.unsigned_abs());
             }

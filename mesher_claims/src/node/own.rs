@@ -192,6 +192,25 @@ impl OwnState {
         }
     }
 
+    /// Takes note of a statement of this very host that came from outside: of before it lost its state, or had it set back. Of two
+    /// on one host and name the one about the later claim stands, and of two about one claim the one signed last. Returns whether
+    /// others may have it otherwise than this host.
+    pub(super) fn see_statement(&mut self, seen: &Signed<StatementBody>) -> bool {
+        self.see_seq(seen.seq);
+        let key = (seen.host, seen.name.clone());
+        if let Some(own) = self.statements.get(&key) {
+            if own == seen || own.seq > seen.seq {
+                return false;
+            }
+            let stands = (own.epoch, own.seq).cmp(&(seen.epoch, seen.seq)).then(own.canonical_order(seen));
+            if stands.is_gt() {
+                return true;
+            }
+        }
+        self.statements.insert(key, seen.clone());
+        true
+    }
+
     pub(super) fn set_record(&mut self, record: Signed<HostBody>, at: Now) {
         self.record_before = self.record.as_ref().map_or(0, |record| record.seq);
         self.record = Some(record);

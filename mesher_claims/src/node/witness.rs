@@ -25,7 +25,8 @@ impl Node {
         if !self.settings().is_some_and(|settings| settings.witnesses.contains(&self.me)) {
             return false;
         }
-        let mut records = self.take_back(now);
+        let mut records = self.say_again(now);
+        records.extend(self.take_back(now));
         for (name, host, epoch) in self.unstated() {
             let at = self.witness_time(now, &name);
             let body = StatementBody { witness: self.me, host, name, epoch, at, void: false, seq: 0 };
@@ -45,8 +46,9 @@ impl Node {
 
     /// A statement came: one of this very host from before it lost its state, or one on its own claims.
     pub(super) fn statement_from_outside(&mut self, now: Now, statement: &Signed<StatementBody>) {
-        if statement.witness == self.me {
-            self.own.set_statement(statement.clone());
+        if statement.witness == self.me && self.own.see_statement(statement) {
+            // To be held against what the store makes of it.
+            self.witnessed_revision = None;
         }
         if statement.host == self.me && statement.void {
             self.next_renewal_boot_ms = self.next_renewal_boot_ms.min(now.boot_ms + SETTLE_MS);
@@ -78,6 +80,18 @@ impl Node {
             }
         }
         unstated
+    }
+
+    /// Signs again what the store has otherwise. A witness that lost its state may have used a `seq` twice: its peers then keep the
+    /// one or the other, and a claim that it means to have stated would count for nobody. The time stays what it was.
+    fn say_again(&mut self, now: Now) -> Vec<Record> {
+        let Some(entry) = self.store.host(&self.me) else { return Vec::new() };
+        let otherwise = |own: &&Signed<StatementBody>| {
+            entry.statement(&own.host, &own.name).is_some_and(|seen| seen != *own)
+        };
+        let bodies: Vec<StatementBody> =
+            self.own.statements().filter(otherwise).map(|statement| (**statement).clone()).collect();
+        bodies.into_iter().map(|body| self.state(now, body)).collect()
     }
 
     /// Takes back the statements on hosts whose lease has run out, unless this witness sees nobody: then it is the one away.

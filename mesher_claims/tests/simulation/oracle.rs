@@ -43,7 +43,7 @@ pub struct Seen {
     renewed_before_ms: Option<u64>,
     renewed_in_start: u64,
     /// When it last saved a renewal that it did not come to send.
-    pub saved_at_ms: Option<u64>,
+    saved_at_ms: Option<u64>,
     /// Its state was lost: what it promised before it cannot know.
     pub forgetful: bool,
     /// Which start of the daemon signed each `seq`.
@@ -129,6 +129,18 @@ impl Oracle {
         claims.insert((claim.name.folded(), claim.epoch));
         let addresses = claim.addresses.as_ref().map(|a: &Addresses| a.iter().collect());
         addresses.map(|a| self.addresses.entry(claim.host).or_default().insert(a));
+    }
+
+    /// This machine saved its state, and its power went before anything of it left. For all it knows later this was said: a name that
+    /// was given up so is claimed anew, not as before.
+    pub fn saved_unsent(&mut self, machine: usize, node: &Node, true_ms: u64) {
+        let seen = &mut self.seen[machine];
+        seen.saved_at_ms = Some(true_ms);
+        for claim in node.own().claims().filter(|claim| claim.state == ClaimState::Withdrawn) {
+            if let Some((epoch, state)) = seen.epochs.get_mut(&claim.name) {
+                (*epoch, *state) = ((*epoch).max(claim.epoch), ClaimState::Withdrawn);
+            }
+        }
     }
 
     /// Durability: a record of its own leaves a machine, whose disk remembers everything up to `durable_seq`.

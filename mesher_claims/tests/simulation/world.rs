@@ -259,8 +259,8 @@ impl World {
                         self.save_own(m);
                     }
                     if cut == Some(true) {
-                        // For all the machine can know later, this renewal was made.
-                        self.oracle.seen[m].saved_at_ms = Some(self.time_ms);
+                        let node = self.machines[m].node.as_ref().unwrap();
+                        self.oracle.saved_unsent(m, node, self.time_ms);
                     }
                     if cut.is_some() {
                         self.power_cut(m);
