@@ -52,10 +52,10 @@ impl Node {
     /// Asks for a synchronisation, and decides when to ask again: quickly while joining, then rarely.
     pub(super) fn synchronise(&mut self, now: Now) {
         let hosts = self.store.hosts().count() as u64;
-        let joining = matches!(self.phase, Phase::Joining { .. });
-        if !joining && now.boot_ms >= self.next_sync_boot_ms {
-            // A turn of its own. What went unanswered before, while joining or because everybody was cut off, is no reason to be
-            // content with silence: the one peer that is asked now may be the one that is dead.
+        let its_turn = now.boot_ms >= self.next_sync_boot_ms;
+        if its_turn && !matches!(self.phase, Phase::Joining { .. }) {
+            // What went unanswered before, while joining or because everybody was cut off, is no reason to be content with
+            // silence: the one peer that is asked now may be the one that is dead.
             self.sync_attempts = 0;
         }
         let pause_ms = match self.phase {
@@ -69,8 +69,10 @@ impl Node {
         let unanswered_ms = SYNC_UNANSWERED_MS << self.sync_attempts.min(5);
         self.sync_attempts += 1;
         self.last_sync_boot_ms = now.boot_ms;
-        self.next_sync_boot_ms = now.boot_ms + pause_ms;
-        self.sync_answer_due_boot_ms = (unanswered_ms < pause_ms).then_some(now.boot_ms + unanswered_ms);
+        if its_turn {
+            self.next_sync_boot_ms = now.boot_ms + pause_ms;
+        }
+        self.sync_answer_due_boot_ms = Some(now.boot_ms + unanswered_ms);
         self.effects.push(Effect::Synchronise);
     }
 
