@@ -46,6 +46,8 @@ pub struct Seen {
     saved_at_ms: Option<u64>,
     /// Its state was lost: what it promised before it cannot know.
     pub forgetful: bool,
+    /// It moved claims that it had minted alone, by what it took for the mesh's time.
+    raised: bool,
     /// Which start of the daemon signed each `seq`.
     instance_of: HashMap<u64, u64>,
 }
@@ -69,6 +71,7 @@ pub struct Oracle {
     wild: bool,
     drift_ppm: u64,
     witnessed: bool,
+    malice: bool,
 }
 
 impl Oracle {
@@ -84,6 +87,7 @@ impl Oracle {
             wild: plan.wild_clocks,
             drift_ppm: plan.drift_ppm,
             witnessed: plan.witnesses > 0,
+            malice: plan.malice,
         }
     }
 
@@ -124,6 +128,11 @@ impl Oracle {
         self.claimed(claim);
     }
 
+    /// A machine tells that it moved claims that it had minted alone.
+    pub fn raised(&mut self, machine: usize) {
+        self.seen[machine].raised = true;
+    }
+
     pub fn claimed(&mut self, claim: &ClaimBody) {
         let claims = self.claimed.entry(claim.host).or_default();
         claims.insert((claim.name.folded(), claim.epoch));
@@ -160,7 +169,7 @@ impl Oracle {
             return violation("durability: saved before it is sent", text);
         }
         let (limits, wild) = (self.ttls_ms, self.wild);
-        let witnessed = self.witnessed;
+        let (witnessed, malice) = (self.witnessed, self.malice);
         let seen = &mut self.seen[number];
         if let Some(before) = seen.sent.get(&(record.carrier_key(), seq)) {
             if before != record && !seen.forgetful {
@@ -203,7 +212,9 @@ impl Oracle {
                     let restarted = seen.renewed_in_start != machine.starts;
                     let last = if restarted { seen.renewed_before_ms } else { seen.renewed_at_ms };
                     let gap = last.map_or(1 << 50, |at| true_ms - at);
-                    let broken = given_up || gap + gap / 500 + 5 >= broken_after_ms(limits.0);
+                    // Whose first other clock is a liar's goes by it: of two nobody can say which is right.
+                    let lied_to = malice && seen.raised;
+                    let broken = given_up || lied_to || gap + gap / 500 + 5 >= broken_after_ms(limits.0);
                     let text = format!("host{number} {}: {epoch} to {}, {gap} ms", claim.name, claim.epoch);
                     if state == ClaimState::Withdrawn && claim.epoch <= epoch || claim.epoch < epoch {
                         return violation("durability: no epoch used twice", text);

@@ -299,6 +299,9 @@ impl World {
         {
             return violation("safety: honest records are taken", format!("host{m} of {host}: {refusal}"));
         }
+        if let Event::EpochsRaised { .. } = event {
+            self.oracle.raised(m);
+        }
         if self.keep_told {
             self.told.push((self.time_ms, m, event));
         }
