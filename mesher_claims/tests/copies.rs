@@ -62,3 +62,45 @@ fn copied(starts_before: u64, pause_ms: u64, is_seen: bool) {
         assert_eq!(world.lookup(on, "earth").as_deref(), Some(speaks), "on {on} {what}");
     }
 }
+
+/// The silent copy has all that the speaking one said. A peer that asks it must not take what it withholds for what nobody has.
+#[test]
+fn who_gave_way_to_its_copy_gives_it_its_claims_back() {
+    let mut world = World::new(&[("alpha", &["earth"]), ("beta", &["mars"]), ("twin", &["earth"])]);
+    world.ttl_ms = 30_000;
+    world.seq_may_repeat = true;
+    world.boot_founder("alpha");
+    world.run(6_000);
+    world.boot("beta");
+    world.run(3_000);
+    world.stop("alpha");
+    let alpha = &world.machines["alpha"];
+    let (seed, own, store) = (alpha.seed, alpha.own.clone(), alpha.store.clone());
+    let twin = world.machines.get_mut("twin").unwrap();
+    (twin.seed, twin.own, twin.store) = (seed, own, store);
+    world.start("alpha");
+    world.boot("twin");
+    world.run(4_000);
+    assert_eq!(world.node("alpha").phase(), Phase::Silenced);
+    let epoch = |world: &World, on: &str| {
+        let node = world.machines[on].node.as_ref().unwrap();
+        node.view().holder(&"earth".parse().unwrap()).map(|holder| holder.epoch)
+    };
+    let held = epoch(&world, "twin").expect("twin holds earth");
+    // twin loses its state, and hears only alpha when it comes back.
+    world.cut_power("twin");
+    let twin = world.machines.get_mut("twin").unwrap();
+    (twin.own, twin.store) = (None, None);
+    world.cut.insert(("twin", "beta"));
+    world.run(3_000);
+    world.boot("twin");
+    world.run(1_000);
+    for on in ["twin", "alpha"] {
+        assert_eq!(epoch(&world, on), Some(held), "earth's epoch as {on} sees it");
+    }
+    world.cut.clear();
+    world.run(12_000);
+    for on in ["twin", "alpha", "beta"] {
+        assert_eq!(epoch(&world, on), Some(held), "earth's epoch as {on} sees it");
+    }
+}

@@ -78,7 +78,8 @@ impl Node {
         let same_settings = self.store.settings_stamp() == digest.settings;
         for (host, seq, age) in comparison.ages {
             // What has expired by other settings is nobody's word here.
-            if host != self.me && (same_settings || age != Age::Expired) {
+            let others = host != self.me || self.phase == Phase::Silenced;
+            if others && (same_settings || age != Age::Expired) {
                 self.store.raise_age(now, &host, seq, age);
             }
         }
@@ -98,8 +99,7 @@ impl Node {
             );
         }
         for (host, everything) in comparison.peer_lacks {
-            // A host that is joining says nothing of itself yet, nor one that cannot save what it would say.
-            if host != self.me || (self.phase == Phase::Running && !self.unsaved) {
+            if host != self.me || self.may_speak_of_its_key() {
                 records.extend(self.store.records_of(now, &host, everything));
             }
         }
@@ -107,7 +107,7 @@ impl Node {
         match purpose {
             Purpose::Question => {
                 let mut digest = self.own_digest(now);
-                if self.phase != Phase::Running {
+                if matches!(self.phase, Phase::Joining { .. }) {
                     // It says nothing of itself yet: whoever waited to hear what it has not said would wait in vain.
                     digest.hosts.retain(|entry| entry.host != me);
                 }
@@ -131,15 +131,29 @@ impl Node {
     fn own_digest(&self, now: Now) -> Digest {
         let mut digest = self.store.digest(now);
         let me = NodeId::from(self.me);
-        if self.unsaved {
-            digest.hosts.retain(|entry| entry.host != me);
-        } else if self.phase != Phase::Running
-            && let Some(own) = digest.hosts.iter_mut().find(|entry| entry.host == me)
-        {
-            // Whether this host was away for too long is not settled before it has joined: it may not know the TTL in force.
-            own.age = Age::NEW;
+        match self.phase {
+            Phase::Running | Phase::Joining { .. } if self.unsaved => {
+                digest.hosts.retain(|entry| entry.host != me);
+            }
+            Phase::Joining { .. } => {
+                if let Some(own) = digest.hosts.iter_mut().find(|entry| entry.host == me) {
+                    // Whether this host was away for too long is not settled before it has joined: it may not know the TTL in force.
+                    own.age = Age::NEW;
+                }
+            }
+            Phase::Running | Phase::Silenced => {}
         }
         digest
+    }
+
+    /// Whether what the store has of this host's key may go out: not while it is joining, nor what it could not save. Who has
+    /// yielded to a copy has there what the copy signed, and withholds that as little as anybody's.
+    fn may_speak_of_its_key(&self) -> bool {
+        match self.phase {
+            Phase::Joining { .. } => false,
+            Phase::Running => !self.unsaved,
+            Phase::Silenced => true,
+        }
     }
 
     pub(super) fn check_synchronised(&mut self, now: Now) {
