@@ -148,3 +148,18 @@ fn a_witness_loses_its_state(away_ms: u64, higher: bool) {
     }
     assert_eq!(all(&world, "beta"), alone, "as beta sees it {what}");
 }
+
+#[test]
+fn a_witness_that_lost_only_its_own_state_goes_by_what_its_store_has() {
+    let mut world = World::new(&[("alpha", &["a"]), ("beta", &["b"])]);
+    world.witnesses = vec!["alpha"];
+    world.boot_founder("alpha");
+    world.run(6_000);
+    let before = ranks(&world, "alpha", "a");
+    assert_eq!(before.len(), 1);
+    world.stop("alpha");
+    world.machines.get_mut("alpha").unwrap().own = None;
+    world.boot("alpha");
+    world.run(6_000);
+    assert_eq!(ranks(&world, "alpha", "a"), before, "as alpha states it");
+}

@@ -355,6 +355,10 @@ impl Node {
                 }
             }
         }
+        // What it stated stands, be it that only the store remembers: it states nothing twice.
+        for statement in self.store.host(&self.me).iter().flat_map(|entry| entry.statements()) {
+            self.own.see_statement(statement);
+        }
         for statement in self.own.statements().cloned().collect::<Vec<_>>() {
             self.store.merge(now, Record::Statement(statement), Age::NEW);
         }
