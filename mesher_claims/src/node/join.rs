@@ -24,7 +24,7 @@ const SYNC_INTERVAL_PER_HOST_MS: u64 = 300;
 const SYNC_SOON_MS: u64 = 500;
 /// and not sooner after the one before.
 const SYNC_SOON_EVERY_MS: u64 = 5_000;
-/// A question that was not answered is asked again, of another peer, after this long; and after twice as long each time, until
+/// A question that was not answered is asked again, of a peer at random, after this long; and after twice as long each time, until
 /// the next one is due anyway.
 const SYNC_UNANSWERED_MS: u64 = 4_000;
 /// A node that is joining asks again at the news of a host, for a host that is news has joined; this long after it asked last,
