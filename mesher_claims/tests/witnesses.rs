@@ -6,8 +6,8 @@ use mesher_claims::view::Claimant;
 use world::World;
 use world::planets::assert_sees;
 
-/// alpha and beta are witnesses; gamma and delta want the same name, gamma first.
-fn witnessed() -> World {
+/// alpha and beta are witnesses and run; gamma and delta want the same name.
+fn two_witnesses() -> World {
     let mut world = World::new(&[
         ("alpha", &["a"]),
         ("beta", &["b"]),
@@ -20,6 +20,12 @@ fn witnessed() -> World {
     world.run(6_000);
     world.boot("beta");
     world.run(1_000);
+    world
+}
+
+/// gamma came first, then delta.
+fn witnessed() -> World {
+    let mut world = two_witnesses();
     world.boot("gamma");
     world.run(1_000);
     world.boot("delta");
@@ -35,18 +41,7 @@ fn ranks(world: &World, on: &str, name: &str) -> Vec<(String, u64)> {
 
 #[test]
 fn what_a_dead_witness_stated_is_learnt_by_newcomers_too() {
-    let mut world = World::new(&[
-        ("alpha", &["a"]),
-        ("beta", &["b"]),
-        ("gamma", &["earth"]),
-        ("delta", &["earth"]),
-        ("epsilon", &["e"]),
-    ]);
-    world.witnesses = vec!["alpha", "beta"];
-    world.boot_founder("alpha");
-    world.run(6_000);
-    world.boot("beta");
-    world.run(1_000);
+    let mut world = two_witnesses();
     // Only alpha sees the two claims when they are made; beta states later what it saw later.
     world.isolate("beta");
     world.boot("gamma");

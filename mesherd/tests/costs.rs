@@ -22,27 +22,13 @@ const SOON: Duration = Duration::from_secs(30);
 const MALLORY: [u8; 4] = [127, 0, 0, 9];
 const MIB: u64 = 1 << 20;
 
-fn start(daemon: &mut Daemon, name: &str) {
-    daemon.start();
-    daemon.wait_for(name, Some(daemon.address), SOON);
-}
-
-/// The daemon works as before: it answers, keeps its name, and its engine neither panicked nor ended.
-#[track_caller]
-fn unharmed(daemon: &Daemon, name: &str) {
-    daemon.wait_for(name, Some(daemon.address), Duration::ZERO);
-    assert_eq!(daemon.status().host.label, daemon.name);
-    let log = daemon.log();
-    assert!(!log.contains("panicked") && !log.contains("its task"), "{log}");
-}
-
 #[test]
 fn node_ids_and_hosts_without_end_end_at_the_limits() {
     let cluster = Cluster::new(18_414, 600_000);
     let mut alpha = cluster.daemon("alpha", 1, &["earth"], &[]);
     let mut beta = cluster.daemon("beta", 2, &["mars"], &[1]);
-    start(&mut alpha, "earth.sol");
-    start(&mut beta, "mars.sol");
+    alpha.start_and_hold("earth.sol", SOON);
+    beta.start_and_hold("mars.sol", SOON);
     alpha.wait_for("mars.sol", Some(beta.address), SOON);
     let before = alpha.memory().0;
     let mut rng = Rng::new();
@@ -63,7 +49,7 @@ fn node_ids_and_hosts_without_end_end_at_the_limits() {
             // As fast as the daemon takes it in, and answers others beside.
             alpha.metric("mesher_gossip_nodes_refused_total");
         }
-        unharmed(&alpha, "earth.sol");
+        alpha.assert_unharmed("earth.sol");
     }
     let refused = alpha.metric("mesher_gossip_nodes_refused_total");
     eprintln!(
@@ -105,7 +91,7 @@ fn hosts_end_at_their_bound(cluster: &Cluster, alpha: &Daemon, before: u64) {
     assert_eq!(alpha.metric("mesher_hosts_known"), 4_096);
     eprintln!("{} KiB at most", alpha.memory().1 >> 10);
     assert!(alpha.memory().1 < before + 48 * MIB, "{} KiB at most", alpha.memory().1 >> 10);
-    unharmed(alpha, "earth.sol");
+    alpha.assert_unharmed("earth.sol");
 }
 
 /// Processor time that a daemon has used.
@@ -158,7 +144,7 @@ fn a_member_that_shows_and_asks_for_thousands_of_hosts_keeps_nobody_waiting() {
     {
         let cluster = Cluster::new(18_416, 600_000);
         let mut alpha = cluster.daemon("alpha", 1, &["earth"], &[]);
-        start(&mut alpha, "earth.sol");
+        alpha.start_and_hold("earth.sol", SOON);
         let network = cluster.key.network_id();
         let record = |number: u32| {
             let mut seed = [0xbb; 32];
@@ -207,10 +193,10 @@ fn a_member_that_shows_and_asks_for_thousands_of_hosts_keeps_nobody_waiting() {
         assert!(longest < 2 * SOON, "{count} hosts: an answer took {longest:?}");
         assert_eq!(alpha.metric("mesher_hosts_known"), u64::from(count + 1).min(4_096));
         assert!(alpha.status().sentence.len() < 1_000, "{}", alpha.status().sentence);
-        unharmed(&alpha, "earth.sol");
+        alpha.assert_unharmed("earth.sol");
         // Whoever comes now is told all.
         let mut beta = cluster.daemon("beta", 2, &["mars"], &[1]);
-        start(&mut beta, "mars.sol");
+        beta.start_and_hold("mars.sol", SOON);
         let begin = Instant::now();
         while beta.metric("mesher_hosts_known") < u64::from(count + 2).min(4_096) {
             assert!(begin.elapsed() < SOON, "{} known", beta.metric("mesher_hosts_known"));

@@ -13,26 +13,12 @@ use attack::Rng;
 use attack::carrier::{Delta, Entry, Run, ack, invented, read_digest, read_records, record, syn, syn_ack};
 use attack::member::{APPLICATION, CARRIER, MAX_PIECE, Member};
 use attack::records::{Host, now_ms, pushes};
-use cluster::{Cluster, Daemon};
+use cluster::Cluster;
 use mesher_control::Call;
 
 const SOON: Duration = Duration::from_secs(30);
 const MALLORY: [u8; 4] = [127, 0, 0, 9];
 const MIB: u64 = 1 << 20;
-
-fn start(daemon: &mut Daemon, name: &str) {
-    daemon.start();
-    daemon.wait_for(name, Some(daemon.address), SOON);
-}
-
-/// The daemon works as before: it answers, keeps its name, and its engine neither panicked nor ended.
-#[track_caller]
-fn unharmed(daemon: &Daemon, name: &str) {
-    daemon.wait_for(name, Some(daemon.address), Duration::ZERO);
-    assert_eq!(daemon.status().host.label, daemon.name);
-    let log = daemon.log();
-    assert!(!log.contains("panicked") && !log.contains("its task"), "{log}");
-}
 
 /// What the attacker has learnt of the victim.
 struct Known {
@@ -133,8 +119,8 @@ fn no_row_of_the_attack_table_stops_the_victims_claims() {
     let cluster = Cluster::new(18_411, 90_000);
     let mut alpha = cluster.daemon("alpha", 1, &["earth"], &[]);
     let mut beta = cluster.daemon("beta", 2, &["mars"], &[1]);
-    start(&mut alpha, "earth.sol");
-    start(&mut beta, "mars.sol");
+    alpha.start_and_hold("earth.sol", SOON);
+    beta.start_and_hold("mars.sol", SOON);
     beta.wait_for("earth.sol", Some(alpha.address), SOON);
     let mallory = Host::new(cluster.key.network_id(), [66; 32], "mallory", MALLORY);
     let address = |port| SocketAddr::from((MALLORY, port));
@@ -163,8 +149,8 @@ fn no_row_of_the_attack_table_stops_the_victims_claims() {
         let _: serde_json::Value = alpha.ask(&Call::Claim { name: name.clone() });
         eprintln!("{what}");
         beta.wait_for(&format!("{name}.sol"), Some(alpha.address), SOON);
-        unharmed(&alpha, "earth.sol");
-        unharmed(&beta, "mars.sol");
+        alpha.assert_unharmed("earth.sol");
+        beta.assert_unharmed("mars.sol");
     }
     for (daemon, before) in [&alpha, &beta].into_iter().zip(before) {
         assert!(
@@ -176,7 +162,7 @@ fn no_row_of_the_attack_table_stops_the_victims_claims() {
     }
     // Who joins later, from the one that was lied to.
     let mut gamma = cluster.daemon("gamma", 3, &["saturn"], &[2]);
-    start(&mut gamma, "saturn.sol");
+    gamma.start_and_hold("saturn.sol", SOON);
     let all: Vec<String> =
         (0..rows).map(|row| format!("after-{row}.sol")).chain(["earth.sol".to_owned()]).collect();
     for name in &all {
@@ -185,7 +171,7 @@ fn no_row_of_the_attack_table_stops_the_victims_claims() {
     // And while the victim is away, from one that was lied to itself.
     alpha.stop();
     let mut delta = cluster.daemon("delta", 4, &["pluto"], &[3]);
-    start(&mut delta, "pluto.sol");
+    delta.start_and_hold("pluto.sol", SOON);
     for name in &all {
         delta.wait_for(name, Some(alpha.address), SOON);
     }
@@ -195,7 +181,7 @@ fn no_row_of_the_attack_table_stops_the_victims_claims() {
 fn pieces_that_never_make_a_message_and_messages_too_long_cost_a_bounded_sum() {
     let cluster = Cluster::new(18_413, 60_000);
     let mut alpha = cluster.daemon("alpha", 1, &["earth"], &[]);
-    start(&mut alpha, "earth.sol");
+    alpha.start_and_hold("earth.sol", SOON);
     let before = alpha.memory().0;
     let host = Host::new(cluster.key.network_id(), [66; 32], "mallory", MALLORY).host_key();
     let full = [7; MAX_PIECE];
@@ -209,7 +195,7 @@ fn pieces_that_never_make_a_message_and_messages_too_long_cost_a_bounded_sum() {
                 std::thread::sleep(Duration::from_millis(4));
             }
         }
-        unharmed(&alpha, "earth.sol");
+        alpha.assert_unharmed("earth.sol");
         // A value of a mebibyte: no message is that long.
         member.say(APPLICATION, &vec![1; 1 << 20]);
     }
@@ -227,7 +213,7 @@ fn pieces_that_never_make_a_message_and_messages_too_long_cost_a_bounded_sum() {
     std::thread::sleep(Duration::from_secs(4));
     assert!(alpha.metric("mesher_gossip_unfinished_total") > 1_000);
     let mut beta = cluster.daemon("beta", 2, &["mars"], &[1]);
-    start(&mut beta, "mars.sol");
+    beta.start_and_hold("mars.sol", SOON);
     alpha.wait_for("mars.sol", Some(beta.address), SOON);
 }
 

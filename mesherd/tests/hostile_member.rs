@@ -150,11 +150,6 @@ fn text<B: Body>(signed: &Signed<B>) -> String {
     format!("1{}", data_encoding::BASE64URL_NOPAD.encode(&signed.encode()))
 }
 
-fn start(daemon: &mut Daemon, name: &str) {
-    daemon.start();
-    daemon.wait_for(name, Some(daemon.address), SOON);
-}
-
 /// The daemon runs, answers, keeps its name, and has not restarted its gossip.
 #[track_caller]
 fn unharmed(daemon: &Daemon, name: &str) {
@@ -261,7 +256,7 @@ fn each_refusal_is_told_once(daemon: &Daemon) {
 async fn nothing_forged_or_replayed_or_beyond_the_limits_counts() {
     let cluster = Cluster::new(17_963, 60_000);
     let mut alpha = cluster.daemon("alpha", 1, &["earth"], &[]);
-    start(&mut alpha, "earth.sol");
+    alpha.start_and_hold("earth.sol", SOON);
     let mut mallory = Mallory::join(&cluster, &alpha);
     let victim: HostKey = alpha.status().host.key.parse().unwrap();
     let overheard = mallory.overhear("c/earth").await;
@@ -311,7 +306,7 @@ async fn nothing_forged_or_replayed_or_beyond_the_limits_counts() {
 
     // Who joins later gets alpha's claims, in spite of what the attacker has put about.
     let mut beta = cluster.daemon("beta", 2, &["venus"], &[1, 9]);
-    start(&mut beta, "venus.sol");
+    beta.start_and_hold("venus.sol", SOON);
     beta.wait_for("earth.sol", Some(alpha.address), SOON);
     mallory.handle.shutdown().await;
 }
@@ -382,7 +377,7 @@ async fn a_member_without_a_certificate_takes_no_name_by_a_back_dated_claim() {
 async fn floods_of_names_and_of_hosts_end_at_the_limits() {
     let cluster = Cluster::new(17_965, 600_000);
     let mut alpha = cluster.daemon("alpha", 1, &["earth"], &[]);
-    start(&mut alpha, "earth.sol");
+    alpha.start_and_hold("earth.sol", SOON);
     let mut mallory = Mallory::join(&cluster, &alpha);
     let first = mallory.host.record();
     let mut records: Vec<Record> = vec![first];

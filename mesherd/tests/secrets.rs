@@ -20,11 +20,6 @@ fn chmod(path: &Path, mode: u32) {
     std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
 }
 
-fn start(daemon: &mut Daemon, name: &str) {
-    daemon.start();
-    daemon.wait_for(name, Some(daemon.address), SOON);
-}
-
 /// Starts a daemon that is to end at once, and gives its exit status.
 fn refused(daemon: &mut Daemon) -> Option<i32> {
     daemon.start();
@@ -48,7 +43,7 @@ fn secrets_that_others_may_read_are_refused_with_the_command_to_run() {
     assert_eq!(refused(&mut alpha), Some(78));
     assert!(alpha.log().contains(&format!("run: chmod 0600 {}", secret.display())), "{}", alpha.log());
     chmod(&secret, 0o600);
-    start(&mut alpha, "earth.sol");
+    alpha.start_and_hold("earth.sol", SOON);
     alpha.stop();
     let key = alpha.dir.join("state/host.key");
     let before = (std::fs::read(&key).unwrap(), key.metadata().unwrap().ino());
@@ -58,7 +53,7 @@ fn secrets_that_others_may_read_are_refused_with_the_command_to_run() {
     // Refused, and left as it is.
     assert_eq!(before, (std::fs::read(&key).unwrap(), key.metadata().unwrap().ino()));
     chmod(&key, 0o600);
-    start(&mut alpha, "earth.sol");
+    alpha.start_and_hold("earth.sol", SOON);
     assert_eq!(before, (std::fs::read(&key).unwrap(), key.metadata().unwrap().ino()));
 }
 
@@ -83,7 +78,7 @@ fn a_host_key_is_made_once_and_on_disk_whatever_call_the_daemon_dies_at() {
         ("MESHER_TEST_FILES".into(), state.clone().into_os_string()),
     ];
     alpha.env.clone_from(&watched);
-    start(&mut alpha, "earth.sol");
+    alpha.start_and_hold("earth.sol", SOON);
     alpha.stop();
     let calls = file_calls(&alpha);
     let at = |call: &str| {
@@ -143,8 +138,8 @@ fn no_secret_is_in_the_journal_at_any_level_nor_in_any_answer() {
         let text = std::fs::read_to_string(&config).unwrap();
         std::fs::write(&config, format!("log_level = \"trace\"\n{text}")).unwrap();
     }
-    start(&mut alpha, "earth.sol");
-    start(&mut beta, "mars.sol");
+    alpha.start_and_hold("earth.sol", SOON);
+    beta.start_and_hold("mars.sol", SOON);
     alpha.wait_for("mars.sol", Some(beta.address), SOON);
     beta.reload();
     let mut said = String::new();
@@ -220,7 +215,7 @@ fn a_network_secret_is_wiped_once_it_is_used_and_its_key_once_it_is_retired() {
     let file = cluster.dir.path().join("network.secret");
     let old = *read_secret(&file).unwrap().expose();
     let new = old.map(|byte| byte ^ 0xff);
-    start(&mut alpha, "earth.sol");
+    alpha.start_and_hold("earth.sol", SOON);
     let process = alpha.child.as_ref().unwrap().id();
     let texts = [old, new].map(|secret| data_encoding::BASE64.encode(&secret).into_bytes());
     let keys = [old, new].map(|secret| seal_key(&secret));
@@ -271,7 +266,7 @@ fn a_daemon_that_crashes_leaves_no_core_dump() {
     let dumps_here = other.status().is_ok_and(|status| status.core_dumped());
     let mut alpha = cluster.daemon("alpha", 1, &["earth"], &[]);
     alpha.unlimited_core = true;
-    start(&mut alpha, "earth.sol");
+    alpha.start_and_hold("earth.sol", SOON);
     let mut child = alpha.child.take().unwrap();
     // SAFETY: the child has not been waited for, so its id is still its own.
     assert_eq!(unsafe { libc::kill(i32::try_from(child.id()).unwrap(), libc::SIGABRT) }, 0);

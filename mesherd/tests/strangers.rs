@@ -29,16 +29,11 @@ fn flood_time() -> Duration {
     seconds.map_or(FLOOD, Duration::from_secs)
 }
 
-fn start(daemon: &mut Daemon, name: &str) {
-    daemon.start();
-    daemon.wait_for(name, Some(daemon.address), SOON);
-}
-
 /// Alpha and beta, who know each other's names, and what passed between them until then.
 fn two(cluster: &Cluster, alpha: &mut Daemon, beta: &mut Daemon) -> Vec<Recorded> {
     let recorder = Recorder::start(cluster.port);
-    start(alpha, "earth.sol");
-    start(beta, "mars.sol");
+    alpha.start_and_hold("earth.sol", SOON);
+    beta.start_and_hold("mars.sol", SOON);
     alpha.wait_for("mars.sol", Some(beta.address), SOON);
     beta.wait_for("earth.sol", Some(alpha.address), SOON);
     let recorded = recorder.finish();

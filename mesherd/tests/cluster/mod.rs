@@ -247,6 +247,22 @@ impl Daemon {
         lookup(&self.dir.join("run/hosts.table"), name)
     }
 
+    /// Starts the daemon and waits until it holds this name.
+    #[track_caller]
+    pub fn start_and_hold(&mut self, name: &str, within: Duration) {
+        self.start();
+        self.wait_for(name, Some(self.address), within);
+    }
+
+    /// The daemon works as before: it answers, keeps its name, and its engine neither panicked nor ended.
+    #[track_caller]
+    pub fn assert_unharmed(&self, name: &str) {
+        self.wait_for(name, Some(self.address), Duration::ZERO);
+        assert_eq!(self.status().host.label, self.name);
+        let log = self.log();
+        assert!(!log.contains("panicked") && !log.contains("its task"), "{log}");
+    }
+
     /// Waits until a name has exactly this one address, or none.
     #[track_caller]
     pub fn wait_for(&self, name: &str, address: Option<IpAddr>, within: Duration) {
