@@ -61,7 +61,8 @@ pub(super) fn bootstrap(machine: &Machine<'_>) -> Vec<Finding> {
     }
     let begun = Instant::now();
     // Those that the service cannot reach are not asked: from outside its sandbox they may well answer.
-    let (shut, open): (Vec<_>, Vec<_>) = nodes.iter().partition(|node| is_isolated() && !is_address(node));
+    let isolated = !nodes.iter().all(is_address) && is_isolated();
+    let (shut, open): (Vec<_>, Vec<_>) = nodes.iter().partition(|node| isolated && !is_address(node));
     let sent: Vec<_> = open
         .into_iter()
         .map(|node| (node, addresses_of(node).map(|found| found.into_iter().map(probe).collect::<Vec<_>>())))
