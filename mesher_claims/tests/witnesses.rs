@@ -158,3 +158,29 @@ fn a_witness_that_lost_only_its_own_state_goes_by_what_its_store_has() {
     world.run(6_000);
     assert_eq!(ranks(&world, "alpha", "a"), before, "as alpha states it");
 }
+
+/// The settings first drop it altogether, so that everybody forgets what it stated, and name it again later.
+#[test]
+fn a_witness_that_is_named_again_stands_by_what_it_stated() {
+    let mut world = World::new(&[("alpha", &["a"]), ("beta", &["b"]), ("gamma", &["earth"])]);
+    world.witnesses = vec!["alpha"];
+    world.boot_founder("alpha");
+    world.run(6_000);
+    world.boot("beta");
+    world.boot("gamma");
+    world.run(6_000);
+    let before = ranks(&world, "beta", "earth");
+    assert_eq!(before.len(), 1);
+    for (revision, witnesses) in [(2, vec!["beta"]), (3, vec!["alpha"])] {
+        world.witnesses = witnesses;
+        let (now, settings) = (world.now("gamma"), world.settings(revision, world.ttl_ms));
+        world.node("gamma").bring_settings(now, settings);
+        world.run(10_000);
+        for on in ["alpha", "beta", "gamma"] {
+            assert_sees(&world, on, "earth", Some("gamma"));
+        }
+    }
+    for on in ["alpha", "beta", "gamma"] {
+        assert_eq!(ranks(&world, on, "earth"), before, "as {on} sees it");
+    }
+}

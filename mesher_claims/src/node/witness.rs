@@ -7,7 +7,7 @@ use super::{Effect, Node, Phase};
 use crate::keys::HostKey;
 use crate::names::ClaimName;
 use crate::record::{ClaimBody, MAX_STAMP, Record, Signed, StatementBody};
-use crate::store::AgedRecord;
+use crate::store::{AgedRecord, Merged};
 use crate::time::{Age, Now};
 
 use super::renew::MAX_LEAD_MS;
@@ -82,16 +82,24 @@ impl Node {
         unstated
     }
 
-    /// Signs again what the store has otherwise. A witness that lost its state may have used a `seq` twice: its peers then keep the
-    /// one or the other, and a claim that it means to have stated would count for nobody. The time stays what it was.
+    /// Says again what the store has otherwise, or not at all.
+    ///
+    /// A witness that lost its state may have used a `seq` twice: its peers then keep the one or the other, and a claim that it means to
+    /// have stated would count for nobody. It signs anew; the time stays what it was. And while the settings did not name it, everybody
+    /// forgot what it had stated, this host's store too: that goes out as it was.
     fn say_again(&mut self, now: Now) -> Vec<Record> {
-        let Some(entry) = self.store.host(&self.me) else { return Vec::new() };
-        let otherwise = |own: &&Signed<StatementBody>| {
-            entry.statement(&own.host, &own.name).is_some_and(|seen| seen != *own)
-        };
-        let bodies: Vec<StatementBody> =
-            self.own.statements().filter(otherwise).map(|statement| (**statement).clone()).collect();
-        bodies.into_iter().map(|body| self.state(now, body)).collect()
+        let seen = |own: &StatementBody| self.store.host(&self.me)?.statement(&own.host, &own.name);
+        let (mut otherwise, mut forgotten) = (Vec::new(), Vec::new());
+        for own in self.own.statements() {
+            match seen(own) {
+                None => forgotten.push(Record::Statement(own.clone())),
+                Some(seen) if seen != own => otherwise.push((**own).clone()),
+                Some(_) => {}
+            }
+        }
+        forgotten.retain(|record| self.store.merge(now, record.clone(), Age::NEW) == Merged::New);
+        forgotten.extend(otherwise.into_iter().map(|body| self.state(now, body)));
+        forgotten
     }
 
     /// Takes back the statements on hosts whose lease has run out, unless this witness sees nobody: then it is the one away.
