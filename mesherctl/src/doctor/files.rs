@@ -2,10 +2,11 @@
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use mesher_config::secret::{Check, SecretError, read_secret, read_secrets};
 use mesher_config::{Config, LoadError};
-use mesher_table::TableFile;
+use mesher_table::{Header, TableFile};
 use nix::unistd::User;
 
 use super::{Finding, Machine};
@@ -17,6 +18,9 @@ const STATE_DIRECTORY: &str = "/var/lib/data-mesher";
 const EXAMPLE: &str = "/usr/share/doc/data-mesher/examples/config.toml";
 /// With less than this no state can be saved and no table grow.
 const LITTLE_SPACE: u64 = 4 * 1024 * 1024;
+/// So often a table that is not what the daemon says is looked at again, and so long apart.
+const TRIES: u32 = 5;
+const APART: Duration = Duration::from_millis(100);
 
 pub(super) fn configuration(path: &Path, loaded: &Result<Config, LoadError>) -> Finding {
     const CHECK: &str = "configuration";
@@ -162,12 +166,21 @@ pub(super) fn table(machine: &Machine<'_>) -> Finding {
     if let Some(closed) = closed_on_the_way(&file) {
         return closed;
     }
-    let header = match TableFile::open(&file)
-        .map_err(|e| e.to_string())
-        .and_then(|table| table.header().map_err(|error| format!("{path}: {error:?}")))
-    {
-        Ok(header) => header,
-        Err(error) => return Finding::wrong(CHECK, error, RESTART),
+    let mut told = told.cloned();
+    let mut tries = 0;
+    let header = loop {
+        let header = match header(&file) {
+            Ok(header) => header,
+            Err(error) => return Finding::wrong(CHECK, error, RESTART),
+        };
+        let is_the_daemons = told.as_ref().is_none_or(|told| told.generation == header.generation);
+        if is_the_daemons || tries == TRIES {
+            break header;
+        }
+        // Between the daemon's word and this look it may have written another.
+        tries += 1;
+        std::thread::sleep(APART);
+        told = machine.ask().ok().and_then(|status| status.table);
     };
     if !header.leased {
         return Finding::wrong(
@@ -190,6 +203,11 @@ pub(super) fn table(machine: &Machine<'_>) -> Finding {
             Finding::ok(CHECK, format!("{path}: fresh, generation {}{names}", header.generation))
         }
     }
+}
+
+fn header(file: &Path) -> Result<Header, String> {
+    let table = TableFile::open(file).map_err(|error| error.to_string())?;
+    table.header().map_err(|error| format!("{}: {error:?}", file.display()))
 }
 
 /// The first of the table and the directories above it that some users cannot pass, or that is not there.

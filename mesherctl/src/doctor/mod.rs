@@ -74,11 +74,16 @@ impl Machine<'_> {
     pub(crate) fn status(&self) -> Option<&Status> {
         self.status.as_ref().ok()
     }
+
+    /// What the daemon says now.
+    pub(crate) fn ask(&self) -> Result<Status, ClientError> {
+        ask(self.socket)
+    }
 }
 
 /// Runs every check. The exit status is 0 if nothing is wrong.
 pub(crate) fn doctor(out: &Output, socket: &Path, config: Option<&Path>) -> Result<(), Failure> {
-    let status = Client::connect(socket).and_then(|mut client| client.call::<Status>(&Call::Status {}));
+    let status = ask(socket);
     let config_file = match (config, &status) {
         (Some(given), _) => given.to_owned(),
         (None, Ok(status)) => PathBuf::from(&status.config_file),
@@ -114,6 +119,10 @@ pub(crate) fn doctor(out: &Output, socket: &Path, config: Option<&Path>) -> Resu
         1 => Err(Failure::Other("one thing is wrong".to_owned())),
         wrong => Err(Failure::Other(format!("{wrong} things are wrong"))),
     }
+}
+
+fn ask(socket: &Path) -> Result<Status, ClientError> {
+    Client::connect(socket).and_then(|mut client| client.call(&Call::Status {}))
 }
 
 /// A line for a finding, and one more for the command, which stands alone so that it can be copied.

@@ -57,6 +57,7 @@ def broken(breaking, check, words, mend=None):
 start_all()
 for machine in (alpha, beta):
     machine.wait_for_unit(SERVICE)
+    machine.wait_until_succeeds("mesherctl status --json | grep -q '\"state\": *\"running\"'", timeout=20)
 alpha.wait_until_succeeds("getent ahosts mars.sol", timeout=20)
 alpha.succeed(f"cp {CONFIGURATION} /root/good.toml", "cp /etc/nsswitch.conf /root/")
 good = f"cp /root/good.toml {CONFIGURATION}"
@@ -73,6 +74,17 @@ with subtest("on a sound machine each part is ok"):
     assert wanted <= checks, wanted - checks
     text = alpha.succeed("mesherctl doctor")
     assert "ok     bootstrap: 192.168.1.2:7946 is beta, heard" in text and "192.168.1.1:7946 is this machine" in text, text
+
+with subtest("a table that changes while it is looked at is no other one"):
+    alpha.succeed(
+        "systemd-run --quiet --unit=churn bash -c 'while true; do mesherctl claim moon; mesherctl release moon; done'"
+    )
+    for _ in range(30):
+        table = [f for f in doctor(alpha) if f["check"] == "hosts table"]
+        assert table[0]["outcome"] == "ok", table
+    alpha.succeed("systemctl stop churn.service")
+    alpha.succeed("mesherctl release moon || true")
+    well(alpha)
 
 with subtest("an ordinary user is told what only root can see"):
     findings = json.loads(alpha.succeed("setpriv --reuid=nobody --regid=nogroup --clear-groups mesherctl doctor --json"))["checks"]
