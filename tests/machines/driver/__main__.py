@@ -99,10 +99,11 @@ def _enable_network(root: Path) -> None:
 def _summary(outcomes: list[scenario.Outcome], arguments: argparse.Namespace) -> int:
     report.line("")
     for each in outcomes:
-        report.line(f"{'passed' if each.passed else 'FAILED'}  {each.name} on {each.suite}, {each.seconds:.1f} s")
+        why = f"; {each.why}" if each.why else ""
+        report.line(f"{'passed' if each.passed else 'FAILED'}  {each.name} on {each.suite}, {each.seconds:.1f} s{why}")
     if arguments.report:
         arguments.report.write_text(
-            "".join(f"{'passed' if each.passed else 'failed'}\t{each.name}\t{each.seconds:.1f}\n" for each in outcomes)
+            "".join(f"{'passed' if each.passed else 'failed'}\t{each.name}\t{each.seconds:.1f} s\t{each.why}\n" for each in outcomes)
         )
     return 0 if all(outcome.passed for outcome in outcomes) else 1
 

@@ -35,7 +35,8 @@ class Container:
         self.console = self._work / "console"
         self._nspawn: subprocess.Popen | None = None
         self._guest: Guest | None = None
-        self._cgroup: Path | None = None
+        # While the machine is on.
+        self.cgroup: Path | None = None
         self._leader: int | None = None
         self._booted = threading.Event()
         self._begun = 0.0
@@ -50,7 +51,7 @@ class Container:
         self._begun = time.monotonic()
         self._booted.clear()
         self._leader = None
-        self._cgroup = sandbox.cgroup(f"{self.name}-{uuid.uuid4().hex[:6]}")
+        self.cgroup = sandbox.cgroup(f"{self.name}-{uuid.uuid4().hex[:6]}")
         namespace = network.plug(self.name, self._number)
         with self.console.open("ab") as console:
             self._nspawn = subprocess.Popen(
@@ -68,8 +69,8 @@ class Container:
             # Nobody is to see his disk fail before he dies.
             self._freeze_whole()
             self._state_disk.cut(self._nspawn)
-        (self._cgroup / "cgroup.freeze").write_text("0")
-        (self._cgroup / "cgroup.kill").write_text("1")
+        (self.cgroup / "cgroup.freeze").write_text("0")
+        (self.cgroup / "cgroup.kill").write_text("1")
         self._nspawn.wait()
         self._off()
 
@@ -87,7 +88,7 @@ class Container:
             if time.monotonic() > deadline:
                 raise Failure(f"{self.name}: has not booted within {BOOT_TIMEOUT:.0f} s:\n{self._console_end()}")
         report.event(self.name, f"booted in {time.monotonic() - self._begun:.2f} s")
-        self._guest = Guest(self._leader, self._cgroup)
+        self._guest = Guest(self._leader, self.cgroup)
         return self._guest
 
     def wait_for_exit(self) -> int:
@@ -109,7 +110,7 @@ class Container:
 
     def set_frozen(self, frozen: bool) -> None:
         """Stops every process of the machine, or lets them go on."""
-        (self._cgroup / "cgroup.freeze").write_text("1" if frozen else "0")
+        (self.cgroup / "cgroup.freeze").write_text("1" if frozen else "0")
 
     def journal(self, *options: str) -> str:
         """The machine's journal, whether it is on or off."""
@@ -135,7 +136,7 @@ class Container:
     def _freeze_whole(self) -> None:
         self.set_frozen(True)
         deadline = time.monotonic() + 1
-        while "frozen 1" not in (self._cgroup / "cgroup.events").read_text() and time.monotonic() < deadline:
+        while "frozen 1" not in (self.cgroup / "cgroup.events").read_text() and time.monotonic() < deadline:
             time.sleep(0.001)
 
     def _make_disk(self, node: Node, layers: list[Path]) -> None:
@@ -164,7 +165,7 @@ class Container:
         ]
         if self._state_disk:
             command = self._state_disk.attached(command)
-        return ["sh", "-c", f'echo $$ > {self._cgroup}/cgroup.procs; exec "$@"', "sh", *command]
+        return ["sh", "-c", f'echo $$ > {self.cgroup}/cgroup.procs; exec "$@"', "sh", *command]
 
     def _notified(self, message: str) -> None:
         for line in message.splitlines():
@@ -179,15 +180,15 @@ class Container:
     def _off(self) -> None:
         """Clears what a machine that is off leaves: processes that outlived nspawn, the cgroup, the link."""
         deadline = time.monotonic() + 10
-        (self._cgroup / "cgroup.kill").write_text("1")
-        while "populated 1" in (self._cgroup / "cgroup.events").read_text():
+        (self.cgroup / "cgroup.kill").write_text("1")
+        while "populated 1" in (self.cgroup / "cgroup.events").read_text():
             if time.monotonic() > deadline:
-                raise Failure(f"{self.name}: processes that cannot be killed are left in {self._cgroup}")
+                raise Failure(f"{self.name}: processes that cannot be killed are left in {self.cgroup}")
             time.sleep(0.005)
-        sandbox.remove_cgroup(self._cgroup)
+        sandbox.remove_cgroup(self.cgroup)
         network.unplug(self.name)
         self._booted.clear()
-        self._nspawn = self._guest = self._cgroup = self._leader = None
+        self._nspawn = self._guest = self.cgroup = self._leader = None
 
 
 class _Notify:

@@ -40,7 +40,7 @@ def turns(queue: int | None, count: int) -> Iterator[int]:
 def tell(number: int, outcome: Outcome) -> None:
     """Says in a lane how a scenario ended."""
     report.line(_END)
-    report.line(json.dumps([number, outcome.name, outcome.suite, outcome.passed, outcome.seconds]))
+    report.line(json.dumps([number, outcome.name, outcome.suite, outcome.passed, outcome.seconds, outcome.why]))
 
 
 def _run(arguments: list[str], scenarios: list, numbers: list[int], lanes: int, outcomes: dict[int, Outcome]) -> None:
@@ -64,7 +64,7 @@ def _run(arguments: list[str], scenarios: list, numbers: list[int], lanes: int, 
         reader.join()
     for number in numbers:
         # A lane that died said why, and took its scenario with it.
-        outcomes.setdefault(number, Outcome(scenarios[number][1].parent.name, "?", False, 0.0))
+        outcomes.setdefault(number, Outcome(scenarios[number][1].parent.name, "?", False, 0.0, "its lane died"))
 
 
 def _read(output, outcomes: dict[int, Outcome]) -> None:
@@ -74,8 +74,8 @@ def _read(output, outcomes: dict[int, Outcome]) -> None:
         if line != _END:
             said.append(line)
             continue
-        number, name, suite, passed, seconds = json.loads(output.readline())
-        outcomes[number] = Outcome(name, suite, passed, seconds)
+        number, *outcome = json.loads(output.readline())
+        outcomes[number] = Outcome(*outcome)
         report.line("\n".join(said))
         said.clear()
     if any(each.strip() for each in said):

@@ -12,7 +12,7 @@ import unittest
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import lookups, network, nodes, pages, product, report, sandbox
+from . import lookups, network, nodes, pages, product, report, sandbox, stutter
 from .machine import Machine
 
 # How many of the last lines of the daemon's journal, and of a machine's whole one, are shown; all is in the logs.
@@ -43,6 +43,8 @@ class Outcome:
     suite: str
     passed: bool
     seconds: float
+    # Of a failed one: where in the script, and the first line of what went wrong.
+    why: str = ""
 
 
 def run(script: Path, nodes_file: Path, setup: Setup, suite: str) -> Outcome:
@@ -52,17 +54,19 @@ def run(script: Path, nodes_file: Path, setup: Setup, suite: str) -> Outcome:
     report.begin()
     machines: list[Machine] = []
     passed = False
+    why = ""
     try:
         scenario = nodes.read(nodes_file)
         network.create()
         _make_machines(scenario, setup, machines)
-        with _time_limit(scenario.timeout):
+        with _time_limit(scenario.timeout), stutter.daemons(lambda: _cgroups(machines)):
             exec(compile(script.read_text(), str(script), "exec"), _names(machines))
         passed = True
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a script's sys.exit() is no success either
         _show_failure(error, script, machines)
+        why = _why(error, script)
     finally:
         seconds = report.elapsed()
         report.event(name, "passed" if passed else "FAILED")
@@ -72,7 +76,7 @@ def run(script: Path, nodes_file: Path, setup: Setup, suite: str) -> Outcome:
         for machine in machines:
             machine.container.destroy()
         network.delete()
-    return Outcome(name, suite, passed, seconds)
+    return Outcome(name, suite, passed, seconds, why)
 
 
 def _make_machines(scenario: nodes.Nodes, setup: Setup, machines: list[Machine]) -> None:
@@ -95,6 +99,11 @@ def _make_machines(scenario: nodes.Nodes, setup: Setup, machines: list[Machine])
         network_id = product.create_network(scenario.network, setup.dist, files)
         for node, machine in zip(scenario.machines, machines, strict=True):
             product.configure(machine.container.root, node, scenario.network, files, network_id)
+
+
+def _cgroups(machines: list[Machine]) -> list[Path]:
+    groups = [machine.container.cgroup for machine in machines]
+    return [group for group in groups if group is not None]
 
 
 def _names(machines: list[Machine]) -> dict:
@@ -195,6 +204,13 @@ def _show_failure(error: BaseException, script: Path, machines: list[Machine]) -
     if not frames and not isinstance(error, TimeoutError):
         where = "".join(traceback.format_tb(error.__traceback__))
     report.block("failed", f"{where}{message}")
+
+
+def _why(error: BaseException, script: Path) -> str:
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(script)]
+    where = f"line {frames[-1].lineno}: " if frames else ""
+    said = f"{type(error).__name__}: {error}".splitlines()[0]
+    return f"{where}{said}" if str(error) or not frames else f"{where}{frames[-1].line}"
 
 
 def _save_logs(machines: list[Machine], directory: Path, passed: bool) -> None:

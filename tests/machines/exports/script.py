@@ -25,6 +25,9 @@ wait_for_answers([alpha, beta], {"mercury.sol": MERCURY, "mars.sol": MARS})
 
 with subtest("each form has the names, for everybody to read"):
     retry(lambda _last: names() == {"mercury.sol": MERCURY, "mars.sol": MARS}, timeout=15)
+    # One file is written after the other.
+    alpha.wait_until_succeeds(f"grep -q mars.sol {EXPORTS}/hosts && grep -q '^mars ' {EXPORTS}/zone", timeout=15)
+    alpha.wait_for_file("/run/data-mesher/mesher.prom", timeout=30)
     hosts = read("hosts").splitlines()
     assert hosts[0].startswith("#"), hosts
     assert set(hosts[1:]) == {f"{ip} {name}.sol {name}" for name, ips in (("mercury", MERCURY), ("mars", MARS)) for ip in ips}, hosts
@@ -50,7 +53,8 @@ with subtest("metrics are such that Prometheus takes them, and are renewed"):
             described.add(line.split()[2])
         else:
             assert sample.fullmatch(line) and re.match(r"[a-z_]+", line)[0] in described, line
-    assert "mesher_peers_alive 1" in alpha.succeed("mesherctl metrics").splitlines()
+    # A peer counts as there from its second heartbeat on.
+    alpha.wait_until_succeeds("mesherctl metrics | grep -x 'mesher_peers_alive 1'", timeout=15)
     alpha.wait_until_succeeds("grep -x 'mesher_peers_alive 1' /run/data-mesher/mesher.prom", timeout=40)
 
 with subtest("a reader is poked after every change, and the last thing it reads is the last that was written"):

@@ -57,6 +57,8 @@ with subtest("kill -9 under a storm of changes: names come and go, and the table
     assert not alpha.succeed("find /var/lib/data-mesher -name '*.corrupt-*'")
 
 with subtest("restarts"):
+    # Who was dead most of the time has not heard its peer's renewals.
+    wait_for_answers([alpha, beta], OWN)
     with lookups(alpha, OWN), lookups(beta, OWN):
         for _ in range(5):
             alpha.succeed(f"systemctl restart {SERVICE}")

@@ -1,32 +1,34 @@
 //! Runs everything there is to run, keeps going after a failure, and says at the end what ran.
 
-use std::env;
+mod cargo_output;
+mod tools;
+
 use std::fs;
-use std::io::{self, BufRead, BufReader, IsTerminal, Write};
-use std::path::Path;
+use std::io::{self, BufRead, BufReader};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+
+use cargo_output::CargoOutput;
 
 use crate::{bench, deb, demo, deny, dist, fuzz, host, machines, paths, plants};
 
 /// What a stage came to.
 struct Outcome {
     stage: &'static str,
-    passed: usize,
-    failed: usize,
+    counts: Counts,
     took: Duration,
-    /// What to show in the summary beside the counts: the first error, or what was left out.
-    note: String,
 }
 
-/// Passed and failed of one stage.
-#[derive(Clone, Copy, Default)]
+/// What one stage ran.
+#[derive(Default)]
 struct Counts {
     passed: usize,
     failed: usize,
     ignored: usize,
+    /// What failed and why, in a line each, as far as the stage can tell.
+    failures: Vec<String>,
 }
 
 type Run = fn() -> Result<Counts>;
@@ -47,33 +49,6 @@ const STAGES: [(&str, Run); 12] = [
     ("machines", whole_machines),
 ];
 
-/// What the stages use beside the machines' tools, each in the places where it may be, and its Debian package.
-const TOOLS: &[(&[&str], &str)] = &[
-    (&["cc"], "gcc"),
-    (&["/usr/include/stdlib.h"], "libc6-dev"),
-    (&["nm"], "binutils"),
-    (&["c++"], "g++"),
-    (&["valgrind"], "valgrind"),
-    (&["curl"], "curl"),
-    (&["nix-instantiate"], "nix-bin"),
-    (&["nscd"], "nscd"),
-    (&["lintian"], "lintian"),
-    (&["mandoc"], "mandoc"),
-    (&["script"], "bsdutils"),
-    (&["zsh"], "zsh"),
-    (&["fish"], "fish"),
-    (&["unbound"], "unbound"),
-    (&["/usr/share/dns/root.key"], "dns-root-data"),
-    (&["dnsmasq"], "dnsmasq-base"),
-    (&["named-checkconf"], "bind9-utils"),
-    (&["pip3", "pip"], "python3-pip"),
-    (&["apparmor_parser"], "apparmor"),
-    (
-        &["/usr/lib/systemd/tests/test-nss-hosts", "/usr/lib/systemd/tests/unit-tests/test-nss-hosts"],
-        "systemd-tests",
-    ),
-];
-
 /// Installs what is missing, runs every stage, and prints what ran. The last line is `N passed, N failed`.
 ///
 /// # Errors
@@ -86,23 +61,32 @@ pub(crate) fn run() -> Result<ExitCode> {
              cargo test --workspace"
         );
     }
-    install_tools()?;
+    tools::install()?;
     let begun = Instant::now();
     let outcomes: Vec<Outcome> = STAGES.iter().map(|(stage, run)| run_stage(stage, *run)).collect();
     println!("\n== what ran");
-    for outcome in &outcomes {
-        println!(
-            "{:<14} {:>5} passed {:>4} failed {:>8.1} s  {}",
-            outcome.stage,
-            outcome.passed,
-            outcome.failed,
-            outcome.took.as_secs_f64(),
-            outcome.note
-        );
+    for Outcome { stage, counts, took } in &outcomes {
+        let ignored = if counts.ignored > 0 { format!("{} ignored", counts.ignored) } else { String::new() };
+        let (passed, failed, took) = (counts.passed, counts.failed, took.as_secs_f64());
+        println!("{stage:<14} {passed:>5} passed {failed:>4} failed {took:>8.1} s  {ignored}");
     }
-    let passed: usize = outcomes.iter().map(|outcome| outcome.passed).sum();
-    let failed: usize = outcomes.iter().map(|outcome| outcome.failed).sum();
+    let passed: usize = outcomes.iter().map(|outcome| outcome.counts.passed).sum();
+    let failed: usize = outcomes.iter().map(|outcome| outcome.counts.failed).sum();
     println!("all of it in {:.0} s", begun.elapsed().as_secs_f64());
+    if failed > 0 {
+        // Here too: what a stage printed of it may lie thousands of lines above.
+        println!("\n== what failed");
+        for Outcome { stage, counts, .. } in &outcomes {
+            for failure in &counts.failures {
+                println!("{stage}: {failure}");
+            }
+            let unnamed = counts.failed.saturating_sub(counts.failures.len());
+            if unnamed > 0 {
+                println!("{stage}: {unnamed} more, named above");
+            }
+        }
+        println!();
+    }
     println!("{passed} passed, {failed} failed");
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -110,18 +94,13 @@ pub(crate) fn run() -> Result<ExitCode> {
 fn run_stage(stage: &'static str, run: Run) -> Outcome {
     println!("\n== {stage}");
     let begun = Instant::now();
-    let result = run();
-    let took = begun.elapsed();
-    let (counts, note) = match result {
-        Ok(counts) if counts.ignored > 0 => (counts, format!("{} ignored", counts.ignored)),
-        Ok(counts) => (counts, String::new()),
-        Err(error) => {
-            println!("{stage}: {error:#}");
-            let first = format!("{error:#}").lines().next().unwrap_or_default().to_owned();
-            (Counts { failed: 1, ..Counts::default() }, first)
-        }
-    };
-    Outcome { stage, passed: counts.passed, failed: counts.failed, took, note }
+    let counts = run().unwrap_or_else(|error| {
+        let failure = format!("{error:#}");
+        println!("{stage}: {failure}");
+        let first = failure.lines().next().unwrap_or_default().to_owned();
+        Counts { failed: 1, failures: vec![first], ..Counts::default() }
+    });
+    Outcome { stage, counts, took: begun.elapsed() }
 }
 
 /// One check that ran to a good end.
@@ -154,34 +133,34 @@ fn tests() -> Result<Counts> {
     if module.is_file() {
         command.env("MESHER_MODULE", module);
     }
-    let mut counts = Counts::default();
-    let success = stream(&mut command, |line| {
-        if let Some(one) = test_result(line) {
-            counts.passed += one.passed;
-            counts.failed += one.failed;
-            counts.ignored += one.ignored;
-        }
-    })?;
-    // A test that does not compile, or whose process dies, is in no "test result".
-    if !success && counts.failed == 0 {
-        counts.failed = 1;
+    let mut output = CargoOutput::default();
+    let success = stream(&mut command, |line| output.line(line))?;
+    let CargoOutput { passed, mut failed, ignored, mut failures, .. } = output;
+    if !success && failed == 0 {
+        failed = 1;
+        failures.push("a test did not compile, or its process died: it is in no \"test result\"".to_owned());
     }
-    if counts.passed == 0 {
+    if passed == 0 {
         bail!("no test ran");
     }
-    Ok(counts)
+    Ok(Counts { passed, failed, ignored, failures })
 }
 
 /// Licences, versions and sources of what this project is built from.
 fn dependencies() -> Result<Counts> {
     let outcome = deny::run()?;
-    Ok(Counts { passed: outcome.passed, failed: outcome.failed, ignored: outcome.left_out })
+    Ok(Counts {
+        passed: outcome.passed,
+        failed: outcome.failed,
+        ignored: outcome.left_out,
+        ..Counts::default()
+    })
 }
 
 /// The faults that are cheap to look for; `cargo xtask plants --all` has the others.
 fn planted_faults() -> Result<Counts> {
     let counts = plants::run_all(&plants::Options::default())?;
-    Ok(Counts { passed: counts.found, failed: counts.missed, ignored: 0 })
+    Ok(Counts { passed: counts.found, failed: counts.missed, ..Counts::default() })
 }
 
 /// How many instructions a lookup takes: a tenth more than was committed is a failure.
@@ -193,7 +172,7 @@ fn instructions() -> Result<Counts> {
 /// A minute of all fuzz targets together; `cargo xtask fuzz` goes on from there.
 fn fuzzing() -> Result<Counts> {
     let counts = fuzz::run_in_tests()?;
-    Ok(Counts { passed: counts.passed, failed: counts.failed, ignored: 0 })
+    Ok(Counts { passed: counts.passed, failed: counts.failed, ..Counts::default() })
 }
 
 fn release_files() -> Result<Counts> {
@@ -228,7 +207,10 @@ fn nix() -> Result<Counts> {
     let mut counts = Counts::default();
     let success = stream(&mut checks, |line| {
         counts.passed += usize::from(line.starts_with("passed  "));
-        counts.failed += usize::from(line.starts_with("FAILED  "));
+        if let Some(failure) = line.strip_prefix("FAILED  ") {
+            counts.failed += 1;
+            counts.failures.push(failure.to_owned());
+        }
         let left_out = line.split_once(" more need nixpkgs' lib").and_then(|(count, _)| count.parse().ok());
         counts.ignored = left_out.unwrap_or(counts.ignored);
     })?;
@@ -252,7 +234,9 @@ fn whole_machines() -> Result<Counts> {
     let success = driver.status().context("running the driver")?.success();
     let text = fs::read_to_string(&report).context("the driver ended without a report")?;
     let count = |word| text.lines().filter(|line| line.starts_with(word)).count();
-    let counts = Counts { passed: count("passed"), failed: count("failed"), ignored: 0 };
+    let failures = text.lines().filter_map(|line| line.strip_prefix("failed\t"));
+    let failures = failures.map(|line| line.replace('\t', ", ")).collect();
+    let counts = Counts { passed: count("passed"), failed: count("failed"), ignored: 0, failures };
     if success != (counts.failed == 0) || counts.passed + counts.failed == 0 {
         bail!("the driver's report and its exit status disagree:\n{text}");
     }
@@ -273,80 +257,4 @@ fn stream(command: &mut Command, mut each: impl FnMut(&str)) -> Result<bool> {
         each(&line);
     }
     Ok(child.wait()?.success())
-}
-
-/// The counts in the line with which a test binary ends.
-fn test_result(line: &str) -> Option<Counts> {
-    let (_, counts) = line.split_once("test result: ")?.1.split_once(". ")?;
-    let count = |what: &str| {
-        counts
-            .split(';')
-            .find_map(|part| part.trim().strip_suffix(what))
-            .and_then(|number| number.trim().parse().ok())
-            .unwrap_or(0)
-    };
-    Some(Counts { passed: count("passed"), failed: count("failed"), ignored: count("ignored") })
-}
-
-/// Installs the Debian packages of the tools that are missing. Asks first where there is somebody to ask.
-fn install_tools() -> Result<()> {
-    let missing = |places: &[&str]| places.iter().all(|place| host::find(place).is_none());
-    let mut packages: Vec<&str> =
-        TOOLS.iter().filter(|(places, _)| missing(places)).map(|(_, package)| *package).collect();
-    packages.extend(deb::TOOLS.iter().filter(|(tool, _)| missing(&[tool])).map(|(_, package)| *package));
-    packages.extend(machines::TOOLS.iter().filter(|(tool, _)| missing(&[tool])).map(|(_, package)| *package));
-    packages.sort_unstable();
-    packages.dedup();
-    if packages.is_empty() {
-        return Ok(());
-    }
-    let list = packages.join(" ");
-    if host::find("apt-get").is_none() {
-        bail!("install what the tests need with this system's package manager; on Debian it is {list}");
-    }
-    println!("The tests need packages that are not here: {list}");
-    let ask = env::var_os("CI").is_none() && io::stdin().is_terminal();
-    if ask && !confirmed("Install them with apt-get? [Y/n] ")? {
-        bail!("install them, then run this again: apt-get install --no-install-recommends {list}");
-    }
-    let install = || {
-        let mut apt = Command::new("apt-get");
-        apt.env("DEBIAN_FRONTEND", "noninteractive");
-        host::run(apt.args(["install", "--yes", "--quiet", "--no-install-recommends"]).args(&packages))
-    };
-    // The lists of a fresh or an old system do not know the packages that its mirror holds.
-    if install().is_err() {
-        host::run(Command::new("apt-get").args(["update", "--quiet"]))?;
-        install()?;
-    }
-    // The tests run servers of their own; the machine's lookups are none of their business.
-    for (package, units) in
-        [("nscd", &["nscd.service", "nscd.socket"][..]), ("unbound", &["unbound.service"])]
-    {
-        if packages.contains(&package) && Path::new("/run/systemd/system").is_dir() {
-            host::run(Command::new("systemctl").args(["disable", "--now", "--quiet"]).args(units))?;
-        }
-    }
-    Ok(())
-}
-
-fn confirmed(question: &str) -> Result<bool> {
-    print!("{question}");
-    io::stdout().flush()?;
-    let mut answer = String::new();
-    io::stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim().to_lowercase().as_str(), "" | "y" | "yes"))
-}
-
-#[cfg(test)]
-mod unit_tests {
-    use super::test_result;
-
-    #[test]
-    fn reads_the_counts_of_a_test_binary() {
-        let line = "test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.1s";
-        let counts = test_result(line).expect("a result line");
-        assert_eq!((counts.passed, counts.failed, counts.ignored), (12, 3, 1));
-        assert!(test_result("running 12 tests").is_none());
-    }
 }
