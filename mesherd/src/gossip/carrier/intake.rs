@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use chitchat::ChitchatMessage;
 use tokio::sync::mpsc;
 
 use super::super::wire::Inbound;
@@ -11,12 +10,13 @@ use super::super::wire::datagram::Channel;
 use super::super::{Event, NodeId};
 use super::filter::{Filter, Passed};
 use super::message::Message;
+use super::run::InboxSender;
 use super::socket::{Shared, lock};
 use super::supervisor::Signal;
 use super::translate;
 
 /// Where chitchat's present run takes its messages from; another with every run.
-pub(crate) type Inbox = Arc<Mutex<Option<mpsc::Sender<(SocketAddr, ChitchatMessage)>>>>;
+pub(crate) type Inbox = Arc<Mutex<Option<InboxSender>>>;
 
 /// The task's parts.
 pub(crate) struct Intake {

@@ -2,8 +2,10 @@
 
 pub(crate) mod filter;
 pub(crate) mod intake;
+mod members;
 pub(crate) mod message;
 mod pace;
+mod run;
 pub(crate) mod socket;
 pub(crate) mod supervisor;
 #[cfg(test)]

@@ -13,14 +13,14 @@ pub(crate) const FAN_OUT: usize = 3;
 const NODES_AT_FULL_PACE: usize = 50;
 
 /// For how long after a change rounds have their full fan-out.
-pub(crate) const BUSY_FOR: Duration = Duration::from_secs(3);
+const BUSY_FOR: Duration = Duration::from_secs(3);
 
 /// Delay of a push: lets changes made together travel together.
-pub(crate) const OWN_PUSH: Duration = Duration::from_millis(2);
-pub(crate) const RELAY_PUSH: Duration = Duration::from_millis(20);
+const OWN_PUSH: Duration = Duration::from_millis(2);
+const RELAY_PUSH: Duration = Duration::from_millis(20);
 
 /// Exchanges with a new node, so that it is soon known to be alive.
-pub(crate) const SETTLE_PUSH: Duration = Duration::from_millis(100);
+const SETTLE_PUSH: Duration = Duration::from_millis(100);
 const SETTLE_TIMES: usize = 5;
 
 /// Nodes up to which all of these take place. Everybody begins them when a node appears, so their cost grows with the square of
@@ -37,14 +37,14 @@ pub(crate) fn pass(members: usize, alive: usize, busy: bool) -> f64 {
 }
 
 /// How many exchanges, three at a time, follow the appearance of a node.
-pub(crate) fn settle_times(members: usize) -> u32 {
+fn settle_times(members: usize) -> u32 {
     let times = SETTLE_TIMES * NODES_THAT_SETTLE / members.max(NODES_THAT_SETTLE);
     u32::try_from(times).unwrap_or(0)
 }
 
 /// Whether a node passes foreign changes on at once: not where the origin reaches everybody itself, and not where the digests
 /// no longer fit one datagram. There the daemon's own push has to do, which carries the news alone.
-pub(crate) fn relays(members: usize) -> bool {
+fn relays(members: usize) -> bool {
     (FAN_OUT + 1..=30).contains(&members)
 }
 
@@ -64,6 +64,78 @@ impl Fetching {
             self.0 = Some((from, now));
         }
         !other
+    }
+}
+
+/// When this node begins exchanges beside chitchat's rounds.
+#[derive(Debug, Default)]
+pub(crate) struct Pushes {
+    due: Option<Instant>,
+    last: Option<Instant>,
+    /// How many more times for nodes that have just appeared.
+    settling: u32,
+    busy_until: Option<Instant>,
+}
+
+impl Pushes {
+    /// When the next is due.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Until when rounds have their full fan-out, because something changed lately.
+    pub(crate) fn busy_until(&self) -> Option<Instant> {
+        self.busy_until
+    }
+
+    /// This node has news of its own.
+    pub(crate) fn own_news(&mut self, now: Instant, interval: Duration) {
+        self.due_at(now + OWN_PUSH);
+        self.be_busy(now, interval);
+    }
+
+    /// A change came from elsewhere: passed on at once where that is cheap and where the origin did not reach all.
+    pub(crate) fn foreign_news(&mut self, now: Instant, interval: Duration, members: usize) {
+        self.be_busy(now, interval);
+        if relays(members) {
+            // Where changes never end, relayed pushes stay fewer than a few each interval.
+            let spaced = self.last.map_or(now, |last| last + interval / 4);
+            self.due_at(spaced.max(now + RELAY_PUSH));
+        }
+    }
+
+    /// A node appeared. Liveness takes a few heartbeats: get them soon, where that is cheap.
+    pub(crate) fn newcomer(&mut self, now: Instant, interval: Duration, members: usize) {
+        self.settling = settle_times(members);
+        if self.settling > 0 {
+            self.due_at(now + SETTLE_PUSH);
+        }
+        self.be_busy(now, interval);
+    }
+
+    /// Whether the push that begins now is for nodes that have just appeared, so that liveness is to be looked at first.
+    pub(crate) fn begin(&mut self, now: Instant) -> bool {
+        self.due = None;
+        self.last = Some(now);
+        let settles = self.settling > 0;
+        if settles {
+            self.settling -= 1;
+            self.due = Some(now + SETTLE_PUSH);
+        }
+        settles
+    }
+
+    /// Nothing changed for a while.
+    pub(crate) fn be_quiet(&mut self) {
+        self.busy_until = None;
+    }
+
+    fn be_busy(&mut self, now: Instant, interval: Duration) {
+        self.busy_until = Some(now + BUSY_FOR.max(interval * 3));
+    }
+
+    fn due_at(&mut self, at: Instant) {
+        self.due = Some(self.due.map_or(at, |due| due.min(at)));
     }
 }
 

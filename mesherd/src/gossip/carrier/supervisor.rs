@@ -1,37 +1,22 @@
 //! Keeps chitchat running: builds it, watches it, sets its keys again after a rebuild, paces it, and tells the
 //! daemon who comes and goes.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::future::Future;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use chitchat::{
-    Chitchat, ChitchatConfig, ChitchatHandle, ChitchatId, DeletionStatus, Deserializable,
-    FailureDetectorConfig, Heartbeat, ListenerHandle, VersionedValue, spawn_chitchat,
-};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use super::super::node_id::NodeId;
 use super::super::{Event, Generations, RestartReason};
-use super::filter::{DIGEST_LIMIT, MAX_NUMBER, is_usable};
 use super::intake::Inbox;
+use super::members::{MemberInfo, Members};
 use super::message::Member;
 use super::pace;
-use super::socket::{CarrierTransport, Shared, lock};
-use super::translate::CLUSTER;
-
-/// How long a node that is away stays in the digest. Half of it long it is still passed on.
-const DEAD_NODE_GRACE: Duration = Duration::from_secs(15 * 60);
-
-/// The key of host records, which are renewed all the time.
-const HOST_RECORD: &str = "s";
-
-/// Messages that wait for chitchat.
-const INBOX: usize = 64;
+use super::run::{Notices, Numbers, Run};
+use super::socket::{Shared, lock};
 
 /// How long to wait before another try when no generation could be had (a full disk), and at least between rebuilds.
 const REBUILD_PAUSE: Duration = Duration::from_secs(1);
@@ -66,35 +51,6 @@ pub(crate) enum Signal {
     Met,
 }
 
-/// A node as the carrier sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct MemberInfo {
-    pub(crate) node: NodeId,
-    pub(crate) addr: SocketAddr,
-    pub(crate) alive: bool,
-}
-
-/// Notices from chitchat's callbacks, which run under its lock and may only leave a mark.
-#[derive(Default)]
-struct Notices {
-    liveness: Notify,
-    changed: Notify,
-}
-
-struct Run {
-    handle: ChitchatHandle,
-    id: ChitchatId,
-    ended: Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send + Sync>>,
-    _listener: ListenerHandle,
-}
-
-/// However the supervisor ends, chitchat's task must not gossip on without it.
-impl Drop for Run {
-    fn drop(&mut self) {
-        self.handle.abort();
-    }
-}
-
 /// The supervising task.
 pub(crate) struct Supervisor {
     pub(crate) node: NodeId,
@@ -114,20 +70,14 @@ pub(crate) struct Supervisor {
 #[derive(Default)]
 pub(crate) struct State {
     notices: Arc<Notices>,
-    alive: HashMap<NodeId, SocketAddr>,
-    members: HashMap<NodeId, (u64, SocketAddr)>,
+    members: Members,
     /// Events that did not fit yet.
     outbox: VecDeque<Event>,
     /// From whom the rest of what did not fit one message is fetched.
     fetching: pace::Fetching,
+    pushes: pace::Pushes,
     /// How often chitchat's task had come round when it was last looked at, and how many looks ago that was the same.
     turns: (u64, u32),
-    /// When to begin exchanges beside the rounds, and how many more times.
-    push: Option<Instant>,
-    pushed: Option<Instant>,
-    settling: u32,
-    busy_until: Option<Instant>,
-    warned_full: bool,
 }
 
 enum Turn {
@@ -149,7 +99,7 @@ impl Supervisor {
         loop {
             let Some(mut run) = self.build().await else { return };
             if let Some(reason) = restarted.take() {
-                let generation = run.id.generation_id;
+                let generation = run.generation();
                 self.state.outbox.push_back(Event::CarrierRestarted { generation, reason });
             }
             let reason = self.supervise(&mut run).await;
@@ -168,61 +118,12 @@ impl Supervisor {
     /// Starts chitchat with this node's records. `None`: the daemon shut down meanwhile.
     async fn build(&mut self) -> Option<Run> {
         let generation = self.generation().await?;
-        let id = ChitchatId::new(self.node.to_string(), generation, self.advertise);
-        let notices = Arc::clone(&self.state.notices);
-        let config = ChitchatConfig {
-            chitchat_id: id.clone(),
-            cluster_id: CLUSTER.to_owned(),
-            gossip_interval: self.interval,
-            listen_addr: self.advertise,
-            // Bootstrap is ours: chitchat would resolve names through this machine's own module.
-            seed_nodes: Vec::new(),
-            failure_detector_config: FailureDetectorConfig {
-                phi_threshold: 8.0,
-                sampling_window_size: 200,
-                max_interval: self.interval * 60,
-                initial_interval: self.interval * 5,
-                dead_node_grace_period: DEAD_NODE_GRACE,
-            },
-            marked_for_deletion_grace_period: DEAD_NODE_GRACE,
-            catchup_callback: None,
-            // Called for each live node when one of them changed. Refusing all of them keeps chitchat from copying
-            // every record of every node into a channel that nobody reads.
-            extra_liveness_predicate: Some(Box::new(move |_| {
-                notices.liveness.notify_one();
-                false
-            })),
-        };
-        self.shared.begin_run(Member { node: self.node, generation, addr: self.advertise });
-        let (inbox, receiver) = mpsc::channel(INBOX);
-        let transport =
-            CarrierTransport { shared: Arc::clone(&self.shared), inbox: Mutex::new(Some(receiver)) };
-        let own = self.own.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
-        let handle = match spawn_chitchat(config, own, &transport).await {
-            Ok(handle) => handle,
-            Err(error) => {
-                // Only opening the transport can fail, and ours opens.
-                log::error!("the gossip carrier does not start: {error:#}");
-                return None;
-            }
-        };
-        let (notices, own) = (Arc::clone(&self.state.notices), self.node.to_string());
-        let listener = handle
-            .with_chitchat(|chitchat| {
-                let (notices, own) = (Arc::clone(&notices), own.clone());
-                chitchat.subscribe_event("", move |event| {
-                    // A renewed host record is no news that has to be anywhere at once; where more than its age has changed, the
-                    // daemon itself pushes it.
-                    if *event.node.node_id != *own && event.key != HOST_RECORD {
-                        notices.changed.notify_one();
-                    }
-                })
-            })
-            .await;
+        let member = Member { node: self.node, generation, addr: self.advertise };
+        let (run, inbox) =
+            Run::start(member, self.interval, &self.own, &self.state.notices, &self.shared).await?;
         *lock(&self.inbox) = Some(inbox);
-        let ended = Box::pin(handle.termination_watcher());
-        self.rescan(&handle).await;
-        Some(Run { handle, id, ended, _listener: listener })
+        self.rescan(&run).await;
+        Some(run)
     }
 
     /// The next generation, however long it takes to have it on disk. `None`: the daemon shut down meanwhile.
@@ -264,13 +165,8 @@ impl Supervisor {
     }
 
     fn answer_members(&self, answer: oneshot::Sender<Vec<MemberInfo>>) {
-        let members = self.state.members.iter().map(|(node, (_, addr))| MemberInfo {
-            node: *node,
-            addr: *addr,
-            alive: self.state.alive.contains_key(node),
-        });
         // Whoever asked may have gone.
-        drop(answer.send(members.collect()));
+        drop(answer.send(self.state.members.list()));
     }
 
     /// Serves one run of chitchat. Returns why it must be rebuilt, or `None` to shut down.
@@ -278,26 +174,7 @@ impl Supervisor {
         let mut look = Instant::now() + self.interval * LOOK_EVERY;
         self.state.turns = (self.shared.turns(), 0);
         loop {
-            let now = Instant::now();
-            let quiet = self.state.busy_until;
-            let push = self.state.push;
-            let turn = tokio::select! {
-                command = self.commands.recv() => Turn::Command(command),
-                Some(signal) = self.signals.recv() => Turn::Signal(signal),
-                () = self.state.notices.liveness.notified() => Turn::Liveness,
-                () = self.state.notices.changed.notified() => Turn::Changed,
-                ended = &mut run.ended => Turn::Ended(ended),
-                () = sleep_until(push.unwrap_or(now)), if push.is_some() => Turn::Push,
-                () = sleep_until(look) => Turn::Look,
-                () = sleep_until(quiet.unwrap_or(now)), if quiet.is_some() => Turn::Quiet,
-                Ok(permit) = self.events.reserve(), if !self.state.outbox.is_empty() => {
-                    if let Some(event) = self.state.outbox.pop_front() {
-                        permit.send(event);
-                    }
-                    Turn::Event
-                }
-            };
-            match turn {
+            match self.next_turn(run, look).await {
                 Turn::Command(None | Some(Command::Shutdown)) => return None,
                 Turn::Command(Some(Command::Advertise(addr))) => {
                     if addr != self.advertise {
@@ -309,24 +186,28 @@ impl Supervisor {
                 Turn::Signal(Signal::More(from)) => {
                     // One peer at a time: what it has next, the others have too, and each would send all of it.
                     if self.state.fetching.may(from, Instant::now()) {
-                        self.exchange(run, from);
+                        run.exchange(&self.shared, from);
                     }
                 }
                 Turn::Signal(Signal::Met) => {
-                    // Liveness takes a few heartbeats: get them soon, where that is cheap.
-                    self.state.settling = pace::settle_times(self.state.members.len());
-                    match self.state.settling {
-                        0 => self.be_busy(Instant::now()),
-                        _ => self.push_after(pace::SETTLE_PUSH),
-                    }
+                    let members = self.state.members.known();
+                    self.state.pushes.newcomer(Instant::now(), self.interval, members);
                 }
                 Turn::Signal(Signal::Overstated { heartbeat, version }) => {
-                    if !self.heal(run, heartbeat, version).await {
-                        return Some(RestartReason::NumbersSpent);
+                    match run.heal(heartbeat, version).await {
+                        Numbers::Spent => return Some(RestartReason::NumbersSpent),
+                        Numbers::HighEnough => {}
+                        Numbers::Raised => {
+                            self.shared.counters.carrier_healed.add(1);
+                            self.state.pushes.own_news(Instant::now(), self.interval);
+                        }
                     }
                 }
-                Turn::Liveness => self.rescan(&run.handle).await,
-                Turn::Changed => self.relay(),
+                Turn::Liveness => self.rescan(run).await,
+                Turn::Changed => {
+                    let members = self.state.members.known();
+                    self.state.pushes.foreign_news(Instant::now(), self.interval, members);
+                }
                 Turn::Ended(Ok(())) => return Some(RestartReason::Ended),
                 Turn::Ended(Err(error)) => return Some(RestartReason::Failed(error.to_string())),
                 Turn::Push => self.push(run).await,
@@ -336,11 +217,32 @@ impl Supervisor {
                         return Some(RestartReason::Hung);
                     }
                 }
-                Turn::Quiet => {
-                    self.state.busy_until = None;
-                    self.set_pace();
-                }
+                Turn::Quiet => self.state.pushes.be_quiet(),
                 Turn::Event => {}
+            }
+            self.set_pace();
+        }
+    }
+
+    /// Waits for whatever comes first; chitchat's task is to be looked at at `look`.
+    async fn next_turn(&mut self, run: &mut Run, look: Instant) -> Turn {
+        let now = Instant::now();
+        let quiet = self.state.pushes.busy_until();
+        let push = self.state.pushes.due();
+        tokio::select! {
+            command = self.commands.recv() => Turn::Command(command),
+            Some(signal) = self.signals.recv() => Turn::Signal(signal),
+            () = self.state.notices.liveness.notified() => Turn::Liveness,
+            () = self.state.notices.changed.notified() => Turn::Changed,
+            ended = &mut run.ended => Turn::Ended(ended),
+            () = sleep_until(push.unwrap_or(now)), if push.is_some() => Turn::Push,
+            () = sleep_until(look) => Turn::Look,
+            () = sleep_until(quiet.unwrap_or(now)), if quiet.is_some() => Turn::Quiet,
+            Ok(permit) = self.events.reserve(), if !self.state.outbox.is_empty() => {
+                if let Some(event) = self.state.outbox.pop_front() {
+                    permit.send(event);
+                }
+                Turn::Event
             }
         }
     }
@@ -356,17 +258,12 @@ impl Supervisor {
     async fn command(&mut self, run: &Run, command: Command) {
         match command {
             Command::Set(records) => {
-                let mut chitchat = run.handle.chitchat().lock_owned().await;
-                let state = chitchat.self_node_state();
-                for (key, value) in records {
-                    state.set(&key, &value);
-                    self.own.insert(key, value);
-                }
-                drop(chitchat);
-                self.push_after(pace::OWN_PUSH);
+                run.set(&records).await;
+                self.own.extend(records);
+                self.state.pushes.own_news(Instant::now(), self.interval);
             }
             Command::Forget(key) => drop(self.own.remove(&key)),
-            Command::Gossip(addrs) => addrs.into_iter().for_each(|addr| self.exchange(run, addr)),
+            Command::Gossip(addrs) => addrs.into_iter().for_each(|addr| run.exchange(&self.shared, addr)),
             Command::Members(answer) => self.answer_members(answer),
             #[cfg(test)]
             Command::Inject(from, message) => {
@@ -379,172 +276,25 @@ impl Supervisor {
         }
     }
 
-    /// Begins an exchange with one address, beside the rounds.
-    fn exchange(&self, run: &Run, addr: SocketAddr) {
-        self.shared.ask(addr);
-        // Fails only when the task has ended, which the watcher tells too.
-        drop(run.handle.gossip(addr));
-    }
-
-    fn push_after(&mut self, delay: Duration) {
-        let now = Instant::now();
-        self.push_at(now + delay);
-        self.be_busy(now);
-    }
-
-    fn push_at(&mut self, at: Instant) {
-        self.state.push = Some(self.state.push.map_or(at, |push| push.min(at)));
-    }
-
-    fn be_busy(&mut self, now: Instant) {
-        self.state.busy_until = Some(now + pace::BUSY_FOR.max(self.interval * 3));
-        self.set_pace();
-    }
-
-    /// A change came from elsewhere: passed on at once where that is cheap and where the origin did not reach all.
-    fn relay(&mut self) {
-        let now = Instant::now();
-        self.be_busy(now);
-        if pace::relays(self.state.members.len()) {
-            // Where changes never end, relayed pushes stay fewer than a few each interval.
-            let spaced = self.state.pushed.map_or(now, |pushed| pushed + self.interval / 4);
-            self.push_at(spaced.max(now + pace::RELAY_PUSH));
-        }
-    }
-
     /// Begins exchanges with a few random members.
     async fn push(&mut self, run: &Run) {
-        self.state.push = None;
-        self.state.pushed = Some(Instant::now());
-        if self.state.settling > 0 {
-            self.rescan(&run.handle).await;
-            self.state.settling -= 1;
-            self.state.push = Some(Instant::now() + pace::SETTLE_PUSH);
+        if self.state.pushes.begin(Instant::now()) {
+            self.rescan(run).await;
         }
-        let addrs: Vec<SocketAddr> = if self.state.alive.is_empty() {
-            self.state.members.values().map(|(_, addr)| *addr).collect()
-        } else {
-            self.state.alive.values().copied().collect()
-        };
-        for addr in pace::choose(addrs, pace::FAN_OUT) {
-            self.exchange(run, addr);
+        for addr in pace::choose(self.state.members.to_push_to(), pace::FAN_OUT) {
+            run.exchange(&self.shared, addr);
         }
+    }
+
+    /// Looks anew at who is known and alive.
+    async fn rescan(&mut self, run: &Run) {
+        let State { members, outbox, .. } = &mut self.state;
+        members.rescan(self.node, &run.handle, &self.shared.known, outbox).await;
+        self.set_pace();
     }
 
     fn set_pace(&self) {
-        let busy = self.state.busy_until.is_some();
-        self.shared.set_pass(pace::pass(self.state.members.len(), self.state.alive.len(), busy));
+        let State { members, pushes, .. } = &self.state;
+        self.shared.set_pass(pace::pass(members.known(), members.alive(), pushes.busy_until().is_some()));
     }
-
-    /// Compares who is known and alive with what was known before.
-    async fn rescan(&mut self, handle: &ChitchatHandle) {
-        let chitchat = handle.chitchat().lock_owned().await;
-        let members: Vec<Member> = chitchat.node_states().keys().filter_map(member_of).collect();
-        let alive: HashMap<NodeId, SocketAddr> = chitchat
-            .live_nodes()
-            .filter_map(member_of)
-            .filter(|member| member.node != self.node)
-            .map(|member| (member.node, member.addr))
-            .collect();
-        for (node, addr) in &alive {
-            if !self.state.alive.contains_key(node) {
-                self.state.outbox.push_back(Event::PeerUp { node: *node, addr: *addr });
-                self.state.outbox.extend(records_of(&chitchat, *node));
-            }
-        }
-        drop(chitchat);
-        for (node, addr) in &self.state.alive {
-            if !alive.contains_key(node) {
-                self.state.outbox.push_back(Event::PeerDown { node: *node, addr: *addr });
-            }
-        }
-        let mut newest: HashMap<NodeId, (u64, SocketAddr)> = HashMap::new();
-        for member in members.iter().filter(|member| member.node != self.node) {
-            let entry = newest.entry(member.node).or_insert((member.generation, member.addr));
-            *entry = (*entry).max((member.generation, member.addr));
-        }
-        self.state.members = newest;
-        let digest_bytes = {
-            let mut known = lock(&self.shared.known);
-            known.replace(members.into_iter(), alive.keys().copied().collect::<HashSet<_>>());
-            known.digest_bytes()
-        };
-        self.state.alive = alive;
-        self.warn_if_full(digest_bytes);
-        self.set_pace();
-    }
-
-    fn warn_if_full(&mut self, digest_bytes: usize) {
-        let full = digest_bytes > DIGEST_LIMIT / 10 * 7;
-        if full && !self.state.warned_full {
-            log::warn!(
-                "the gossip digest takes {digest_bytes} of {DIGEST_LIMIT} bytes ({} nodes): new nodes are refused \
-                 from 90 % on",
-                self.state.members.len()
-            );
-        }
-        self.state.warned_full = full;
-    }
-
-    /// Puts this run's numbers above what somebody says they are: peers take nothing of us below. Records get new
-    /// versions, for peers think they have all up to the false one. Says whether there is room for that.
-    async fn heal(&mut self, run: &Run, heartbeat: u64, version: u64) -> bool {
-        if version > MAX_NUMBER / 2 || heartbeat > MAX_NUMBER / 2 {
-            return false;
-        }
-        let mut chitchat = run.handle.chitchat().lock_owned().await;
-        let state = chitchat.self_node_state();
-        let version_before = state.max_version();
-        // The number inside a heartbeat is private; its bytes are not.
-        let raised = Heartbeat::deserialize(&mut &heartbeat.to_le_bytes()[..]);
-        let too_low = raised.is_ok_and(|raised| state.try_set_heartbeat(raised));
-        if version_before < version {
-            let mut next = version;
-            let records: Vec<(String, VersionedValue)> = state
-                .key_values()
-                .map(|(key, value)| {
-                    next += 1;
-                    let status = DeletionStatus::Set;
-                    (key.to_owned(), VersionedValue { value: value.to_owned(), version: next, status })
-                })
-                .collect();
-            if records.is_empty() {
-                state.set_max_version(version);
-            } else {
-                chitchat.reset_node_state_if_update(&run.id, records.into_iter(), next, 0);
-            }
-        } else if !too_low {
-            // The intake compares with what was last sent; the state had moved on meanwhile.
-            return true;
-        }
-        drop(chitchat);
-        self.shared.counters.carrier_healed.add(1);
-        self.push_after(pace::OWN_PUSH);
-        true
-    }
-}
-
-fn member_of(id: &ChitchatId) -> Option<Member> {
-    let node = id.node_id.parse().ok()?;
-    is_usable_or_own(id).then_some(Member {
-        node,
-        generation: id.generation_id,
-        addr: id.gossip_advertise_addr,
-    })
-}
-
-/// Everything in chitchat passed the filter, or is this node.
-fn is_usable_or_own(id: &ChitchatId) -> bool {
-    is_usable(id.gossip_advertise_addr)
-}
-
-/// The records of a node's newest run, as of a host that is alive.
-fn records_of(chitchat: &Chitchat, node: NodeId) -> Vec<Event> {
-    let name = node.to_string();
-    let runs = chitchat.node_states().iter().filter(|(id, _)| *id.node_id == *name);
-    let newest = runs.max_by_key(|(id, _)| id.generation_id);
-    let records = newest.into_iter().flat_map(|(_, state)| state.key_values());
-    records
-        .map(|(key, value)| Event::Record { node, key: key.to_owned(), value: value.to_owned(), alive: true })
-        .collect()
 }
