@@ -8,12 +8,12 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::addresses::normalise;
 use super::carrier::socket::Shared;
 use super::carrier::supervisor::Command;
 use super::node_id::NodeId;
 use super::port::PortCommand;
 use super::resolve::{BootstrapNode, Resolver};
-use super::wire::normalise;
 
 /// The first pause between attempts; each is twice the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);

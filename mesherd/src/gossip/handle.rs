@@ -8,15 +8,16 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+use super::addresses::{is_usable, normalise};
 use super::bootstrap::Bootstrap;
-use super::carrier::filter::{Filter, Known, is_fit, is_usable};
+use super::carrier::filter::{Filter, Known, is_fit};
 use super::carrier::intake::Intake;
 use super::carrier::socket::{Shared, lock};
 use super::carrier::supervisor::{Command, Supervisor};
 use super::counters::{Counters, CountersSnapshot};
 use super::port::{Port, PortCommand};
 use super::wire::datagram::Channel;
-use super::wire::{MAX_MESSAGE, Wire, normalise};
+use super::wire::{MAX_MESSAGE, Wire};
 use super::{BootstrapNode, Event, Gate, GossipConfig, KeyId, NodeId, Secrets};
 
 /// Commands and messages that wait between tasks.

@@ -11,6 +11,7 @@
 //! | `carrier` | chitchat: encoding, filter, supervision, pace |
 //! | `bootstrap`, `resolve` | peers to begin with |
 
+mod addresses;
 mod bootstrap;
 mod bytes;
 mod carrier;

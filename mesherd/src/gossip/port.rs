@@ -10,10 +10,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
+use super::addresses::normalise;
 use super::counters::Counters;
 use super::node_id::NodeId;
 use super::wire::datagram::{Channel, MAX_DATAGRAM};
-use super::wire::{Heard, Inbound, Secrets, Wire, normalise};
+use super::wire::{Heard, Inbound, Secrets, Wire};
 
 /// Datagrams sent in one go, and the pause after them: a default socket buffer holds about ninety of ours.
 const BURST: usize = 32;

@@ -7,9 +7,10 @@
 //! store's own synchronisation brings.
 
 use std::collections::{HashMap, HashSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::super::addresses::is_usable;
 use super::super::counters::Counters;
 use super::super::node_id::NodeId;
 use super::super::{Gate, Verdict};
@@ -219,16 +220,6 @@ pub(crate) fn is_fit(key: &str, value: &str) -> bool {
         ),
     };
     known && value.len() <= limit
-}
-
-/// Whether another machine could be reached at `addr`. Scopes are not carried, so link-local is of no use.
-pub(crate) fn is_usable(addr: SocketAddr) -> bool {
-    let ip = addr.ip().to_canonical();
-    let link_local = match ip {
-        IpAddr::V4(ip) => ip.is_link_local() || ip.is_broadcast(),
-        IpAddr::V6(ip) => ip.is_unicast_link_local(),
-    };
-    addr.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !link_local
 }
 
 fn is_absurd(message: &Message) -> bool {

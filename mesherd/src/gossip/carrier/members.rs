@@ -7,8 +7,9 @@ use std::sync::Mutex;
 use chitchat::{Chitchat, ChitchatHandle, ChitchatId};
 
 use super::super::Event;
+use super::super::addresses::is_usable;
 use super::super::node_id::NodeId;
-use super::filter::{DIGEST_LIMIT, Known, is_usable};
+use super::filter::{DIGEST_LIMIT, Known};
 use super::message::Member;
 use super::socket::lock;
 

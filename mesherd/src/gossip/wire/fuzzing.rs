@@ -10,7 +10,8 @@ use super::super::bytes::{Malformed, Reader};
 use super::super::node_id::NodeId;
 use super::datagram::{Channel, HEADER_LEN, MAX_PIECE};
 use super::reassembly::{MAX_MESSAGE, MessageKey, Outcome, Reassembly};
-use super::{Sealer, Secrets, Wire};
+use super::seal::Sealer;
+use super::{Secrets, Wire};
 
 /// What an input's steps may make the wire send beyond what they sent: the message of step 1, whole, and hellos.
 const OWN_MESSAGE: usize = 3 * 1024;
@@ -64,7 +65,7 @@ pub(crate) fn wire(data: &[u8]) {
     for second in 0..8 {
         wire.tick(now + Duration::from_secs(second));
     }
-    assert!(wire.reassembly.is_empty() && wire.sent.is_empty(), "something is kept for ever");
+    assert!(wire.reassembly.is_empty() && wire.sender.sent.is_empty(), "something is kept for ever");
 }
 
 /// The plain bytes of a datagram: a header whose session is one of a few and whose token is good when the input says so,
@@ -74,8 +75,8 @@ fn member_datagram(reader: &mut Reader<'_>, wire: &Wire, from: SocketAddr) -> Re
     let len = usize::from(reader.u16()?) % 1_150;
     let body = reader.bytes(len.min(reader.remaining()))?;
     let session = u64::from(session % 4);
-    let token = if good % 4 == 0 { u64::from(good) } else { wire.tokens.token(session, from) };
-    let token = if kind == 2 { wire.session } else { token };
+    let token = if good % 4 == 0 { u64::from(good) } else { wire.sender.tokens.token(session, from) };
+    let token = if kind == 2 { wire.sender.session } else { token };
     let mut plain = vec![kind];
     plain.extend_from_slice(&[kind; 8]);
     for field in [session, u64::from(counter), token, u64::from(good)] {

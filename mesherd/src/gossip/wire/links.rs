@@ -2,10 +2,9 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::datagram::Channel;
+use super::outgoing::Outgoing;
 
 /// Addresses remembered.
 const MAX_LINKS: usize = 4096;
@@ -22,14 +21,6 @@ const PENDING_FOR: Duration = Duration::from_secs(3);
 /// When to say hello again while messages wait. Beyond the last, the messages' own time runs out.
 const HELLO_AGAIN: [Duration; 3] =
     [Duration::from_millis(200), Duration::from_millis(500), Duration::from_millis(1000)];
-
-/// A message on its way out.
-#[derive(Debug, Clone)]
-pub(crate) struct Outgoing {
-    pub(crate) channel: Channel,
-    pub(crate) bytes: Arc<[u8]>,
-    pub(crate) since: Instant,
-}
 
 /// One address this node sends to.
 #[derive(Debug)]

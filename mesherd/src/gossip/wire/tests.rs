@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::super::tests::Rng;
 use super::datagram::{Channel, MAX_DATAGRAM};
+use super::seal::Sealer;
 use super::sessions::TOKEN_KEY_LIFETIME;
 use super::*;
 
@@ -123,7 +124,7 @@ fn a_member_that_writes_garbage_does_no_harm() {
                 // A good token, so that the bodies are read too.
                 let session = u64::from_le_bytes(plain[9..17].try_into().unwrap()) % 64;
                 plain[9..17].copy_from_slice(&session.to_le_bytes());
-                plain[25..33].copy_from_slice(&two.tokens.token(session, addr(1)).to_le_bytes());
+                plain[25..33].copy_from_slice(&two.sender.tokens.token(session, addr(1)).to_le_bytes());
                 plain[41] %= 4;
             }
         }
@@ -241,7 +242,10 @@ fn large_messages_survive_loss() {
             one.tick(now);
             two.tick(now);
         }
-        assert!(two.reassembly.is_empty() && one.sent.is_empty(), "seed {seed}: nothing is kept for ever");
+        assert!(
+            two.reassembly.is_empty() && one.sender.sent.is_empty(),
+            "seed {seed}: nothing is kept for ever"
+        );
     }
     assert!(arrived >= 38, "{arrived} of 40");
 }
