@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            log::error!("{}", failure.message());
+            systemd::logging::last_words(failure.message());
             failure.exit_code()
         }
     }

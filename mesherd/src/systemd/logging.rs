@@ -25,6 +25,18 @@ pub fn start(level: LevelFilter) {
     let _ = log::set_boxed_logger(Box::new(Filter(Stderr { style })));
 }
 
+/// Says at level `error` why this process is about to end, so that `journalctl -u` shows it under the unit.
+///
+/// Under systemd it goes through standard error, whose unit journald knows from the start. With a message sent to it, journald looks
+/// up whose it is when it comes to read it, and of a process that is gone by then it cannot tell.
+pub fn last_words(message: &str) {
+    if connected_to_journal() {
+        Stderr { style: Style::Priority }.write(Level::Error, message);
+    } else {
+        log::error!("{message}");
+    }
+}
+
 /// Changes the level of a running daemon.
 pub fn set_level(level: LevelFilter) {
     log::set_max_level(level);
@@ -70,15 +82,21 @@ struct Stderr {
     style: Style,
 }
 
+impl Stderr {
+    fn write(&self, level: Level, message: &str) {
+        let line = format_line(self.style, SystemTime::now(), level, message);
+        // One write a line, so that lines of several threads do not mix. Nobody is there to be told of an error.
+        let _ = io::stderr().lock().write_all(line.as_bytes());
+    }
+}
+
 impl Log for Stderr {
     fn enabled(&self, _: &Metadata<'_>) -> bool {
         true
     }
 
     fn log(&self, record: &Record<'_>) {
-        let line = format_line(self.style, SystemTime::now(), record.level(), &record.args().to_string());
-        // One write a line, so that lines of several threads do not mix. Nobody is there to be told of an error.
-        let _ = io::stderr().lock().write_all(line.as_bytes());
+        self.write(record.level(), &record.args().to_string());
     }
 
     fn flush(&self) {}

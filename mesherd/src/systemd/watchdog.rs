@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::notify;
+use super::{logging, notify};
 
 /// The parts that must make progress, and how long each may go without.
 #[derive(Debug)]
@@ -81,10 +81,10 @@ impl Watchdog {
                 }
                 Some(_) if !suspected => suspected = true,
                 Some((name, since)) => {
-                    log::error!(
+                    logging::last_words(&format!(
                         "{name} has made no progress for {} s; having systemd restart the daemon",
                         since.as_secs()
-                    );
+                    ));
                     notify::trigger_watchdog();
                 }
             }

@@ -153,3 +153,13 @@ with subtest("a thousand open connections and half-sent requests hurt nobody"):
 with subtest("started by hand it speaks plainly on standard error"):
     status, said = alpha.execute("mesherd --config /absent/config.toml 2>&1")
     assert status == 78 and "ERROR /absent/config.toml: " in said and "<3>" not in said, (status, said)
+
+with subtest("why it does not start is told under its unit, be the journal as late as it may"):
+    alpha.succeed(
+        f"systemctl stop {SERVICE}", "echo 'nmaes = 1' >> /etc/data-mesher/config.toml",
+        "kill -STOP $(systemctl show -P MainPID systemd-journald.service)",
+    )
+    alpha.execute(f"systemctl start {SERVICE}", timeout=30)
+    assert alpha.get_unit_property(SERVICE, "ExecMainStatus") == "78"
+    alpha.succeed("kill -CONT $(systemctl show -P MainPID systemd-journald.service)")
+    alpha.wait_until_succeeds("journalctl --quiet --unit=data-mesher --priority=err | grep -F 'nmaes: unknown key'", timeout=20)
