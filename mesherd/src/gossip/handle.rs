@@ -1,28 +1,22 @@
-//! Starting the gossip layer, and what the daemon holds of it.
+//! What the daemon holds of the gossip layer: it starts it, tells it and asks it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::sync::{mpsc, oneshot};
 
 use super::addresses::{is_usable, normalise};
-use super::bootstrap::Bootstrap;
-use super::carrier::filter::{Filter, Known, is_fit};
-use super::carrier::intake::Intake;
-use super::carrier::socket::{Shared, lock};
-use super::carrier::supervisor::{Command, Supervisor};
+use super::carrier::filter::is_fit;
+use super::carrier::socket::lock;
+use super::carrier::supervisor::Command;
 use super::counters::{Counters, CountersSnapshot};
-use super::port::{Port, PortCommand};
+use super::layer::{Layer, Origin};
+use super::port::PortCommand;
+use super::wire::MAX_MESSAGE;
 use super::wire::datagram::Channel;
-use super::wire::{MAX_MESSAGE, Wire};
 use super::{BootstrapNode, Event, Gate, GossipConfig, KeyId, NodeId, Secrets};
-
-/// Commands and messages that wait between tasks.
-const QUEUE: usize = 1024;
-const INBOUND: usize = 128;
 
 /// Starts the gossip layer.
 #[derive(Debug)]
@@ -91,24 +85,10 @@ pub struct PeerInfo {
 #[derive(Clone)]
 pub struct GossipHandle {
     node: NodeId,
-    port: mpsc::Sender<PortCommand>,
-    carrier: mpsc::UnboundedSender<Command>,
-    bootstrap: Arc<watch::Sender<Vec<BootstrapNode>>>,
+    layer: Layer,
     counters: Arc<Counters>,
-    tasks: Arc<tokio::sync::Mutex<JoinSet<()>>>,
     origin: Arc<Origin>,
 }
-
-/// What the layer was started with, to start it again.
-struct Origin {
-    config: GossipConfig,
-    socket: UdpSocket,
-    gate: Arc<dyn Gate>,
-    secrets: Mutex<Secrets>,
-}
-
-/// The port, the intake, the supervisor and bootstrap: none of them ends while the layer runs.
-const TASKS: usize = 4;
 
 impl std::fmt::Debug for GossipHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -135,83 +115,17 @@ impl Gossip {
         for (key, value) in &config.records {
             check(key, value)?;
         }
-        Self::launch(Origin { config, socket, gate, secrets: Mutex::new(secrets) }, Arc::default())
-    }
-
-    fn launch(
-        origin: Origin,
-        counters: Arc<Counters>,
-    ) -> Result<(GossipHandle, mpsc::Receiver<Event>), StartError> {
-        let Origin { config, gate, .. } = &origin;
-        let (config, gate, secrets) = (config.clone(), Arc::clone(gate), lock(&origin.secrets).clone());
-        // The generator works from here on: Linux's fails only before it is seeded, at boot.
-        getrandom::fill(&mut [0; 8]).map_err(std::io::Error::from)?;
-        origin.socket.set_nonblocking(true)?;
-        let socket = tokio::net::UdpSocket::from_std(origin.socket.try_clone()?)?;
-        let known = Arc::new(Mutex::new(Known::default()));
-        let inbox = Arc::new(Mutex::new(None));
-        let (port, port_commands) = mpsc::channel(QUEUE);
-        let (inbound, inbound_messages) = mpsc::channel(INBOUND);
-        let (carrier, commands) = mpsc::unbounded_channel();
-        let (signal, signals) = mpsc::channel(INBOUND);
-        let (event, events) = mpsc::channel(config.event_capacity.max(super::carrier::message::MAX_RECORDS));
-        let (bootstrap, bootstrap_nodes) = watch::channel(config.bootstrap);
-        let shared = Arc::new(Shared::new(port.clone(), Arc::clone(&known), Arc::clone(&counters)));
-        let random =
-            Box::new(|bytes: &mut [u8]| getrandom::fill(bytes).expect("the kernel's generator, once seeded"));
-        let now = tokio::time::Instant::now().into_std();
-        let wire = Wire::new(now, config.node, &config.network, secrets, random, Arc::clone(&counters));
-
-        let mut tasks = JoinSet::new();
-        let port_task =
-            Port { socket, wire, commands: port_commands, inbound, counters: Arc::clone(&counters) };
-        tasks.spawn(port_task.run());
-        let filter = Filter { own: config.node, gate, known, counters: Arc::clone(&counters) };
-        let intake = Intake {
-            inbound: inbound_messages,
-            events: event.clone(),
-            filter,
-            shared: Arc::clone(&shared),
-            inbox: Arc::clone(&inbox),
-            signals: signal,
-        };
-        tasks.spawn(intake.run());
-        let supervisor = Supervisor {
-            node: config.node,
-            advertise: normalise(config.advertise),
-            interval: config.interval,
-            generations: config.generations,
-            shared: Arc::clone(&shared),
-            inbox,
-            commands,
-            signals,
-            events: event,
-            own: config.records.into_iter().collect::<BTreeMap<_, _>>(),
-            state: Default::default(),
-        };
-        tasks.spawn(supervisor.run());
-        let bootstrap_task = Bootstrap {
-            nodes: bootstrap_nodes,
-            resolver: config.resolver,
-            port: port.clone(),
-            carrier: carrier.clone(),
-            shared,
-        };
-        tasks.spawn(bootstrap_task.run());
-        let handle = GossipHandle {
-            node: config.node,
-            port,
-            carrier,
-            bootstrap: Arc::new(bootstrap),
-            counters,
-            tasks: Arc::new(tokio::sync::Mutex::new(tasks)),
-            origin: Arc::new(origin),
-        };
-        Ok((handle, events))
+        GossipHandle::launch(Origin { config, socket, gate, secrets: Mutex::new(secrets) }, Arc::default())
     }
 }
 
 impl GossipHandle {
+    fn launch(origin: Origin, counters: Arc<Counters>) -> Result<(Self, mpsc::Receiver<Event>), StartError> {
+        let (layer, events) = origin.start(Arc::clone(&counters))?;
+        let handle = Self { node: origin.config.node, layer, counters, origin: Arc::new(origin) };
+        Ok((handle, events))
+    }
+
     /// Sets one of this node's records and tells a few peers at once. It stays set through rebuilds of the carrier.
     ///
     /// # Errors
@@ -252,7 +166,7 @@ impl GossipHandle {
             return Err(SendError::TooLong(bytes.len()));
         }
         let command = PortCommand::Send { to, node: None, channel: Channel::Application, bytes };
-        self.port.try_send(command).map_err(|_| SendError::Busy)
+        self.layer.port.try_send(command).map_err(|_| SendError::Busy)
     }
 
     /// As [`Self::send`], to wherever `node` can be reached: `addr`, which it announces, or where it was heard from.
@@ -271,7 +185,7 @@ impl GossipHandle {
             return Err(SendError::TooLong(bytes.len()));
         }
         let command = PortCommand::Send { to: addr, node: Some(node), channel: Channel::Application, bytes };
-        self.port.try_send(command).map_err(|_| SendError::Busy)
+        self.layer.port.try_send(command).map_err(|_| SendError::Busy)
     }
 
     /// Begins an exchange with each of these addresses now.
@@ -281,14 +195,14 @@ impl GossipHandle {
 
     /// Replaces the peers to begin with.
     pub fn set_bootstrap(&self, nodes: Vec<BootstrapNode>) {
-        self.bootstrap.send_replace(nodes);
+        self.layer.bootstrap.send_replace(nodes);
     }
 
     /// Replaces the secrets: the first seals from now on, all open.
     pub async fn set_secrets(&self, secrets: Secrets) {
         *lock(&self.origin.secrets) = secrets.clone();
         // Fails only when the layer has ended.
-        drop(self.port.send(PortCommand::SetSecrets(secrets)).await);
+        drop(self.layer.port.send(PortCommand::SetSecrets(secrets)).await);
     }
 
     /// Announces another address. The carrier is rebuilt for it, if it is another.
@@ -308,7 +222,7 @@ impl GossipHandle {
         self.command(Command::Members(answer));
         let members = members.await.unwrap_or_default();
         let (answer, heard) = oneshot::channel();
-        drop(self.port.send(PortCommand::Heard(answer)).await);
+        drop(self.layer.port.send(PortCommand::Heard(answer)).await);
         let mut heard = heard.await.unwrap_or_default();
         heard.sort_by_key(|heard| heard.at);
         let mut peers: BTreeMap<NodeId, PeerInfo> = BTreeMap::new();
@@ -338,20 +252,8 @@ impl GossipHandle {
         let (answer, members) = oneshot::channel();
         self.command(Command::Members(answer));
         let (heard_answer, heard) = oneshot::channel();
-        let asked = self.port.send(PortCommand::Heard(heard_answer)).await.is_ok();
-        asked && members.await.is_ok() && heard.await.is_ok() && self.is_whole().await
-    }
-
-    /// Whether all tasks run: none ends while the layer runs, unless it panicked.
-    async fn is_whole(&self) -> bool {
-        let mut tasks = self.tasks.lock().await;
-        while let Some(ended) = tasks.try_join_next() {
-            match ended {
-                Ok(()) => log::error!("a task of the gossip layer has ended"),
-                Err(error) => log::error!("a task of the gossip layer has ended: {error}"),
-            }
-        }
-        tasks.len() == TASKS
+        let asked = self.layer.port.send(PortCommand::Heard(heard_answer)).await.is_ok();
+        asked && members.await.is_ok() && heard.await.is_ok() && self.layer.is_whole().await
     }
 
     /// Ends the layer as it is, working or not, and starts it anew on the same socket, with the secrets and bootstrap nodes it
@@ -365,10 +267,10 @@ impl GossipHandle {
         records: Vec<(String, String)>,
         advertise: SocketAddr,
     ) -> Result<(GossipHandle, mpsc::Receiver<Event>), StartError> {
-        self.tasks.lock().await.shutdown().await;
+        self.layer.end().await;
         let mut config = self.origin.config.clone();
         (config.records, config.advertise) = (records, advertise);
-        config.bootstrap = self.bootstrap.borrow().clone();
+        config.bootstrap = self.layer.bootstrap.borrow().clone();
         let origin = Origin {
             config,
             socket: self.origin.socket.try_clone()?,
@@ -376,7 +278,7 @@ impl GossipHandle {
             secrets: Mutex::new(lock(&self.origin.secrets).clone()),
         };
         self.counters.layer_restarts.add(1);
-        Gossip::launch(origin, Arc::clone(&self.counters))
+        Self::launch(origin, Arc::clone(&self.counters))
     }
 
     /// The counts so far.
@@ -389,15 +291,15 @@ impl GossipHandle {
     pub async fn shutdown(self) {
         self.command(Command::Shutdown);
         let (answer, done) = oneshot::channel();
-        if self.port.send(PortCommand::Shutdown(answer)).await.is_ok() {
+        if self.layer.port.send(PortCommand::Shutdown(answer)).await.is_ok() {
             drop(done.await);
         }
-        self.tasks.lock().await.shutdown().await;
+        self.layer.end().await;
     }
 
     fn command(&self, command: Command) {
         // Fails only when the layer has ended.
-        drop(self.carrier.send(command));
+        drop(self.layer.carrier.send(command));
     }
 
     #[cfg(test)]

@@ -10,6 +10,7 @@
 //! | `port` | the task with the UDP socket |
 //! | `carrier` | chitchat: encoding, filter, supervision, pace |
 //! | `bootstrap`, `resolve` | peers to begin with |
+//! | `layer`, `handle` | all these tasks; what the daemon holds of them |
 
 mod addresses;
 mod bootstrap;
@@ -19,6 +20,7 @@ mod counters;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod handle;
+mod layer;
 mod node_id;
 mod port;
 mod resolve;
