@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Effect, Node, Phase};
+use super::{Node, Phase};
 use crate::event::{BrokenBy, Event, JoinedBy};
 use crate::message::Standing;
 use crate::names::ClaimName;
@@ -16,20 +16,6 @@ use crate::time::{Age, Now};
 
 /// A clock that was slow by more than this when claims were minted alone has them moved, once.
 const RAISE_OVER_MS: i64 = 60_000;
-/// Between two synchronisations of a node that runs, in a small network.
-const SYNC_INTERVAL_MS: u64 = 30_000;
-/// And for every host known, so that a large network's digests stay a small part of its traffic.
-const SYNC_INTERVAL_PER_HOST_MS: u64 = 300;
-/// A synchronisation asked for by what was missed comes after this long, so that what is under way can arrive,
-const SYNC_SOON_MS: u64 = 500;
-/// and not sooner after the one before.
-const SYNC_SOON_EVERY_MS: u64 = 5_000;
-/// A question that was not answered is asked again, of a peer at random, after this long; and after twice as long each time, until
-/// the next one is due anyway.
-const SYNC_UNANSWERED_MS: u64 = 4_000;
-/// A node that is joining asks again at the news of a host, for a host that is news has joined; this long after it asked last,
-/// and each time longer by as much: where many join at once, everybody is news.
-const SYNC_AT_NEWS_MS: u64 = 150;
 
 impl Node {
     pub(super) fn tick_joining(&mut self, now: Now, until_boot_ms: u64) {
@@ -47,57 +33,6 @@ impl Node {
             };
             self.finish_join(now, how);
         }
-    }
-
-    /// Asks for a synchronisation, and decides when to ask again: quickly while joining, then rarely.
-    pub(super) fn synchronise(&mut self, now: Now) {
-        let hosts = self.store.hosts().count() as u64;
-        let its_turn = now.boot_ms >= self.next_sync_boot_ms;
-        if its_turn && !matches!(self.phase, Phase::Joining { .. }) {
-            // What went unanswered before, while joining or because everybody was cut off, is no reason to be content with
-            // silence: the one peer that is asked now may be the one that is dead.
-            self.sync_attempts = 0;
-        }
-        let pause_ms = match self.phase {
-            Phase::Joining { .. } => (200_u64 << self.sync_attempts.min(5)).min(5_000),
-            Phase::Running | Phase::Silenced => {
-                let interval = SYNC_INTERVAL_MS.max(SYNC_INTERVAL_PER_HOST_MS * hosts);
-                // Spread over the hosts, without asking for randomness: instance and seq are different everywhere.
-                interval * 3 / 4 + (self.instance ^ self.own.seq().wrapping_mul(0x9e37_79b9)) % (interval / 2)
-            }
-        };
-        let unanswered_ms = SYNC_UNANSWERED_MS << self.sync_attempts.min(5);
-        self.sync_attempts += 1;
-        self.last_sync_boot_ms = now.boot_ms;
-        if its_turn {
-            self.next_sync_boot_ms = now.boot_ms + pause_ms;
-        }
-        self.sync_answer_due_boot_ms = Some(now.boot_ms + unanswered_ms);
-        self.effects.push(Effect::Synchronise);
-    }
-
-    /// When the next question is due: at its time, or because the last one was not answered.
-    pub(super) fn sync_due_boot_ms(&self) -> u64 {
-        self.next_sync_boot_ms.min(self.sync_answer_due_boot_ms.unwrap_or(u64::MAX))
-    }
-
-    /// A peer answered.
-    pub(super) fn sync_answered(&mut self) {
-        self.sync_answer_due_boot_ms = None;
-        self.answered = true;
-        if !matches!(self.phase, Phase::Joining { .. }) {
-            self.sync_attempts = 0;
-        }
-    }
-
-    /// Asks for a synchronisation soon: something was missed. Not more often than [`SYNC_SOON_EVERY_MS`], once joined.
-    pub(super) fn synchronise_soon(&mut self, now: Now) {
-        let (after_ms, every_ms) = match self.phase {
-            Phase::Joining { .. } => (0, SYNC_AT_NEWS_MS * u64::from(self.sync_attempts)),
-            Phase::Running | Phase::Silenced => (SYNC_SOON_MS, SYNC_SOON_EVERY_MS),
-        };
-        let earliest = self.last_sync_boot_ms.saturating_add(every_ms).max(now.boot_ms + after_ms);
-        self.next_sync_boot_ms = self.next_sync_boot_ms.min(earliest);
     }
 
     /// What this node says of itself when it answers a digest.
@@ -128,7 +63,7 @@ impl Node {
     /// One peer's whole digest is satisfied, settings included.
     pub(super) fn synchronised(&mut self, now: Now) {
         self.wanted = None;
-        self.sync_attempts = 0;
+        self.asking.satisfied();
         let peers = self.peer_clocks(now);
         if !peers.is_empty() {
             let moved_ms = self.clock.correct(now, peers);
@@ -152,8 +87,7 @@ impl Node {
     pub(super) fn rejoin(&mut self, now: Now) {
         let wait_ms = if self.config.has_peers { self.config.join_timeout_ms } else { 0 };
         self.phase = Phase::Joining { until_boot_ms: now.boot_ms + wait_ms };
-        self.sync_attempts = 0;
-        self.next_sync_boot_ms = now.boot_ms;
+        self.asking.anew(now.boot_ms);
         self.wanted = None;
         self.answered = false;
         self.give_own_names_up(now);

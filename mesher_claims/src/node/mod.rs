@@ -2,47 +2,38 @@
 //!
 //! It never waits and never looks at a clock; whoever drives it carries the effects out in order, and carries out none that
 //! stands behind an [`Effect::SaveOwn`] that failed. The rules are those of the design's chapter "Who holds a name":
-//! joining in [`join`](self), renewing and breaking in `renew.rs`, the own records as others show them in `outside.rs`.
+//! joining (`join.rs`) and asking peers (`asking.rs`), renewing (`renew.rs`) and breaking (`breaking.rs`), a restart (`resume.rs`), the
+//! own records as others show them (`outside.rs`).
 
+mod asking;
+mod breaking;
+mod config;
 mod join;
 mod outside;
 mod own;
 mod receive;
 mod renew;
+mod resume;
+mod settings;
 mod viewing;
 mod witness;
 
 use std::collections::BTreeMap;
 
+pub use config::NodeConfig;
 pub use own::{OwnState, SavedOwn};
 pub use receive::Via;
 
-use crate::address::Addresses;
-use crate::event::{BrokenBy, Event};
+use asking::Asking;
+
+use crate::event::Event;
 use crate::keys::{HostKey, NetworkId, NodeId, SecretKey};
 use crate::message::Standing;
-use crate::names::{ClaimName, Label};
-use crate::record::{CertificateBody, ClaimBody, Record, SettingsBody, Signed};
-use crate::store::{AgedRecord, Lacking, Merged, Store};
-use crate::time::{Age, MeshClock, Now, broken_after_ms};
+use crate::names::ClaimName;
+use crate::record::{ClaimBody, Record, SettingsBody, Signed};
+use crate::store::{AgedRecord, Lacking, Store};
+use crate::time::{MeshClock, Now};
 use crate::view::View;
-
-/// What this host wants to be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NodeConfig {
-    /// What it calls itself.
-    pub label: Label,
-    /// The names it claims, each with its own addresses if it does not point at the host's.
-    pub names: BTreeMap<ClaimName, Option<Addresses>>,
-    /// Where it is.
-    pub addresses: Addresses,
-    /// How long it waits for a peer before it claims on its own, in milliseconds.
-    pub join_timeout_ms: u64,
-    /// Whether there is anybody to hope for: bootstrap nodes other than itself, or peers remembered.
-    pub has_peers: bool,
-    /// Its certificate, where the network asks for one.
-    pub certificate: Option<Signed<CertificateBody>>,
-}
 
 /// What must happen in the world, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,10 +91,7 @@ pub struct Node {
     overtaken: u32,
     copy_reported: bool,
     waiting_told: bool,
-    next_sync_boot_ms: u64,
-    last_sync_boot_ms: u64,
-    sync_answer_due_boot_ms: Option<u64>,
-    sync_attempts: u32,
+    asking: Asking,
     /// This host's clock has been held against a peer's in this run.
     clock_compared: bool,
     /// What was signed last could not be saved, so it never left this machine.
@@ -161,10 +149,7 @@ impl Node {
             overtaken: 0,
             copy_reported: false,
             waiting_told: false,
-            next_sync_boot_ms: now.boot_ms,
-            last_sync_boot_ms: 0,
-            sync_answer_due_boot_ms: None,
-            sync_attempts: 0,
+            asking: Asking::begin(now.boot_ms),
             clock_compared: false,
             unsaved: false,
             renewal_before: (None, false),
@@ -258,24 +243,6 @@ impl Node {
         records
     }
 
-    /// Brings in settings from this machine's own file. They spread if they are newer than what the network has.
-    pub fn bring_settings(&mut self, now: Now, settings: Signed<SettingsBody>) {
-        self.gives_up_if_broken(now);
-        self.take_settings(now, settings);
-    }
-
-    /// Takes over a changed configuration: names are claimed and withdrawn, addresses announced, at once if running.
-    pub fn set_config(&mut self, now: Now, config: NodeConfig) {
-        if config == self.config {
-            return;
-        }
-        self.config = config;
-        self.take_up_certificate(now);
-        if !self.gives_up_if_broken(now) && self.phase == Phase::Running {
-            self.reconcile(now);
-        }
-    }
-
     /// Saving failed: what was to be announced is announced again later, under new sequence numbers.
     pub fn save_failed(&mut self, now: Now) {
         let (renewal, in_this_run) = self.renewal_before;
@@ -308,7 +275,7 @@ impl Node {
             Phase::Running => self.tick_running(now),
             Phase::Silenced => {}
         }
-        if self.config.has_peers && now.boot_ms >= self.sync_due_boot_ms() {
+        if self.config.has_peers && now.boot_ms >= self.asking.due_boot_ms() {
             self.synchronise(now);
         }
     }
@@ -324,7 +291,7 @@ impl Node {
             Phase::Running => self.next_renewal_boot_ms,
             Phase::Joining { .. } | Phase::Silenced => u64::MAX,
         };
-        let sync = if self.config.has_peers { self.sync_due_boot_ms() } else { u64::MAX };
+        let sync = if self.config.has_peers { self.asking.due_boot_ms() } else { u64::MAX };
         phase.min(sync).min(self.store.next_lease_end_boot_ms().unwrap_or(u64::MAX))
     }
 
@@ -337,108 +304,6 @@ impl Node {
             self.store.host(&host).and_then(|entry| entry.record()).map(|record| record.label.clone());
         if let Some(label) = label {
             self.tell(Event::HostExpired { host, label });
-        }
-    }
-
-    /// Puts the saved own records into the store, with the age they have by now.
-    fn take_up_saved_records(&mut self, now: Now) {
-        // The store may have been saved with what could not be saved here.
-        if let Some(entry) = self.store.host(&self.me).filter(|_| !self.fresh) {
-            let (record, claims): (_, Vec<_>) = (entry.record().cloned(), entry.claims().cloned().collect());
-            record.iter().for_each(|record| self.own.see_record(record));
-            // Or it has the word of a copy of this machine's key, to which this one had yielded when it last ran.
-            for claim in claims {
-                let own = self.own.claim(&claim.name);
-                if own.is_none_or(|own| *own != claim && own.seq <= claim.seq) {
-                    self.own.see_seq(claim.seq);
-                    self.unsettled.insert(claim.name.clone(), claim);
-                }
-            }
-        }
-        // What it stated stands, be it that only the store remembers: it states nothing twice.
-        for statement in self.store.host(&self.me).iter().flat_map(|entry| entry.statements()) {
-            self.own.see_statement(statement);
-        }
-        for statement in self.own.statements().cloned().collect::<Vec<_>>() {
-            self.store.merge(now, Record::Statement(statement), Age::NEW);
-        }
-        let Some(record) = self.own.record().cloned() else { return };
-        let age_ms = self.own.last_renewal().map_or(u64::MAX, |at| now.passed_since(at));
-        for claim in self.own.claims().cloned().collect::<Vec<_>>() {
-            self.store.merge(now, Record::Claim(claim), Age::NEW);
-        }
-        self.store.merge(now, Record::Host(record), Age::Fresh(age_ms.min(i64::MAX as u64)));
-        if self.store.claim_ttl_ms().is_some_and(|ttl| self.lapsed(now, ttl)) {
-            self.give_own_names_up(now);
-        }
-    }
-
-    fn take_up_certificate(&mut self, now: Now) {
-        let Some(certificate) = self.config.certificate.clone() else { return };
-        let record = Record::Certificate(certificate);
-        if self.store.merge(now, record.clone(), Age::NEW) == Merged::New && self.phase == Phase::Running {
-            self.effects.push(Effect::Carry(vec![record.clone()]));
-            self.effects.push(Effect::Push(vec![AgedRecord { record, age: Age::NEW }]));
-        }
-    }
-
-    fn take_settings(&mut self, now: Now, settings: Signed<SettingsBody>) -> Merged {
-        let ttl_before = self.store.claim_ttl_ms();
-        let merged = self.store.merge(now, Record::Settings(settings.clone()), Age::NEW);
-        if merged == Merged::New {
-            if let Some((_, lacking)) = &mut self.wanted {
-                // What hosts' records say of them depends on the settings.
-                self.store.strike_out_all(now, lacking);
-            }
-            self.ttl_changed(now, ttl_before, settings.claim_ttl_ms);
-            self.tell(Event::SettingsChanged {
-                revision: settings.revision,
-                domain: settings.domain.to_string(),
-                claim_ttl_ms: settings.claim_ttl_ms,
-            });
-            let record = Record::Settings(settings);
-            self.effects.push(Effect::Carry(vec![record.clone()]));
-            self.effects.push(Effect::Push(vec![AgedRecord { record, age: Age::NEW }]));
-        }
-        merged
-    }
-
-    /// A host that is up renews at once by a changed TTL, so that neither it nor its peers judge an old renewal by a new TTL.
-    fn ttl_changed(&mut self, now: Now, before: Option<u64>, after: u64) {
-        let Some(before) = before.filter(|before| *before != after) else { return };
-        let shortest = self.shorter_ttl_ms.unwrap_or(before).min(before);
-        self.shorter_ttl_ms = (shortest < after).then_some(shortest);
-        self.announce_all |= self.phase == Phase::Running;
-        self.renew(now);
-    }
-
-    /// Whether nearly the TTL has gone by without a renewal of this host's own.
-    fn lapsed(&self, now: Now, claim_ttl_ms: u64) -> bool {
-        let Some(last) = self.own.last_renewal() else { return true };
-        // While running, a jump of the wall clock says nothing.
-        let passed_ms = match self.renewed_in_this_run {
-            true => now.boot_ms.saturating_sub(last.boot_ms),
-            false => now.passed_since(last),
-        };
-        passed_ms >= broken_after_ms(claim_ttl_ms)
-    }
-
-    /// This host's claims are broken: in its own view too, nobody is to find it by them.
-    fn give_own_names_up(&mut self, now: Now) {
-        if let Some(seq) = self.own.record().map(|record| record.seq) {
-            self.store.raise_age(now, &self.me, seq, Age::Expired);
-        }
-    }
-
-    fn broken_by(&self, now: Now, claim_ttl_ms: u64) -> Option<BrokenBy> {
-        if self.own.record().is_none() {
-            None
-        } else if self.peer_said_expired {
-            Some(BrokenBy::Peer)
-        } else if self.lapsed(now, claim_ttl_ms) {
-            Some(BrokenBy::Lapse)
-        } else {
-            None
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Claiming, withdrawing and renewing: what a running host signs.
 
 use super::{Effect, Node, Phase};
-use crate::event::BrokenBy;
 use crate::names::ClaimName;
 use crate::record::{ClaimBody, ClaimState, HostBody, MAX_STAMP, Record, Signed};
 use crate::store::{AgedRecord, MAX_NAMES_PER_HOST};
@@ -29,21 +28,6 @@ impl Node {
         if missed {
             self.synchronise_soon(now);
         }
-    }
-
-    /// A running host whose claims are broken joins again before it signs anything more. To be asked before anything else is
-    /// done with what comes in: whatever came first after a suspension could otherwise renew what others have given away.
-    pub(super) fn gives_up_if_broken(&mut self, now: Now) -> bool {
-        // While nothing can be saved, nothing is announced either, and each attempt looks anew.
-        let retrying = self.unsaved && now.boot_ms < self.next_renewal_boot_ms;
-        let Some(ttl) = self.store.claim_ttl_ms().filter(|_| self.phase == Phase::Running && !retrying)
-        else {
-            return false;
-        };
-        let Some(why) = self.broken_by(now, ttl) else { return false };
-        self.peer_said_expired = why == BrokenBy::Peer;
-        self.rejoin(now);
-        true
     }
 
     /// Brings the own claims into line with the configuration, and signs a new host record, which renews every claim.
