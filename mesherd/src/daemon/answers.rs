@@ -242,7 +242,7 @@ impl Daemon {
                 Admission::Certified => types::Admission::Certified,
             }),
             witnesses: settings.map_or(0, |s| s.witnesses.len() as u64),
-            secrets: self.trust.secrets.iter().map(ToString::to_string).collect(),
+            secrets: self.secrets.ids.iter().map(ToString::to_string).collect(),
         }
     }
 

@@ -11,7 +11,7 @@
 mod addresses;
 mod answering;
 mod answers;
-
+mod certificate;
 pub mod clock;
 mod contacts;
 mod control;
@@ -21,11 +21,13 @@ mod files;
 mod gate;
 mod reload;
 mod revive;
+mod secrets;
 mod serve;
 mod start;
 mod status;
 mod traffic;
-mod trust;
+mod uncounted;
+mod warnings;
 mod words;
 
 use std::collections::BTreeSet;
@@ -48,11 +50,13 @@ use crate::systemd::notify::Notifier;
 use crate::systemd::rate_limit::RateLimit;
 use crate::systemd::watchdog::{Heartbeat, Watchdog};
 use answering::Answers;
+use certificate::OwnCertificate;
 use contacts::Contacts;
 use doubles::Doubles;
 use gate::SharedVerifier;
+use secrets::SecretsInUse;
 use traffic::Traffic;
-use trust::Trust;
+use uncounted::Refused;
 
 /// Runs the daemon until it is told to stop.
 ///
@@ -81,7 +85,9 @@ struct Daemon {
     contacts: Contacts,
     traffic: Traffic,
     answers: Answers,
-    trust: Trust,
+    own_certificate: OwnCertificate,
+    secrets: SecretsInUse,
+    refused: Refused,
     notifier: Notifier,
     watchdog: Arc<Watchdog>,
     /// The loop makes progress, and the table is kept up.

@@ -6,7 +6,7 @@ use mesher_config::Config;
 use mesher_control::SecretText;
 
 use super::files::Files;
-use super::{Daemon, addresses, clock, start, trust};
+use super::{Daemon, addresses, certificate, clock, start};
 use crate::cli::Failure;
 use crate::exports::Names;
 use crate::interfaces::Selection;
@@ -61,7 +61,7 @@ impl Daemon {
             Files::read_again(&self.options, secrets.as_ref())?;
         let certificate = certificate?;
         if let Some(certificate) = &certificate {
-            trust::check_for(&self.node.me(), certificate.clone()).map_err(Failure::Config)?;
+            certificate::check_for(&self.node.me(), certificate.clone()).map_err(Failure::Config)?;
         }
         let needs_restart: Vec<String> =
             self.config.needs_restart(&config).into_iter().map(str::to_owned).collect();

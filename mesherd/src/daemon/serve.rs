@@ -238,7 +238,9 @@ impl Daemon {
         self.publishing.beat();
         self.export_metrics().await;
         self.answers.expire(Instant::now());
-        self.keep_trust();
+        self.keep_certificate();
+        self.watch_rotation();
+        self.judge_own_claims_anew();
         self.save_store_when_due().await;
         if let Some(peers) = self.contacts.take_changed() {
             let state = Arc::clone(&self.state);

@@ -14,11 +14,13 @@ use mesher_config::Config;
 use tokio::sync::{mpsc, watch};
 
 use super::answering::Answers;
+use super::certificate::OwnCertificate;
 use super::contacts::Contacts;
 use super::doubles::Doubles;
 use super::files::Files;
 use super::gate::{RecordGate, SharedVerifier};
-use super::trust::Trust;
+use super::secrets::SecretsInUse;
+use super::uncounted::Refused;
 use super::{Daemon, addresses, clock};
 use crate::cli::{Failure, Options};
 use crate::control;
@@ -53,7 +55,8 @@ pub(super) async fn start(options: Options) -> Result<(Daemon, Inputs), Failure>
     let advertised = addresses::to_advertise(place.bound, &snapshot);
     let Files { config, secrets, certificate, settings } = files;
     let secrets = secrets.ok_or_else(|| Failure::Config("there is no network secret".to_owned()))?;
-    let trust = Trust::new(&secrets, &config.host.certificate_file);
+    let own_certificate = OwnCertificate::new(&config.host.certificate_file);
+    let secrets_in_use = SecretsInUse::new(&secrets);
     let gossip_config = gossip_config(&config, &node, &contacts, &state, advertised);
     let verifier = SharedVerifier::new(config.network.id);
     let gate = Arc::new(RecordGate::new(verifier.clone()));
@@ -77,7 +80,9 @@ pub(super) async fn start(options: Options) -> Result<(Daemon, Inputs), Failure>
         contacts,
         traffic: Default::default(),
         answers: Answers::new(),
-        trust,
+        own_certificate,
+        secrets: secrets_in_use,
+        refused: Refused::default(),
         notifier: Notifier::new(),
         publishing: watchdog.part("publishing"),
         gossiping: watchdog.part("gossip"),
