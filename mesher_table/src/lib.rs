@@ -39,21 +39,26 @@ macro_rules! no_panic {
 }
 
 no_panic! {
+    mod contained;
     mod deadline;
     pub mod format;
+    mod index;
     pub mod protocol;
     mod query;
     mod record;
     mod reverse;
+    mod shared;
     mod snapshot;
     mod table;
 }
 
 pub use deadline::Deadline;
+pub use index::Answer;
 pub use query::Query;
-pub use record::{Family, Parts, Record, Shared};
+pub use record::{Family, Parts, Record};
 pub use reverse::AddressRecords;
-pub use snapshot::{Answer, Records, Snapshot};
+pub use shared::Shared;
+pub use snapshot::{Records, Snapshot};
 pub use table::{Damage, Fault, Table, Unreadable};
 
 #[cfg(feature = "std")]

@@ -10,7 +10,8 @@ use crate::contents::{Contents, Entry, ScopedV6};
 use crate::deadline::Deadline;
 use crate::file::{self, Mapping};
 use crate::query::Query;
-use crate::record::{Family, Record, Shared};
+use crate::record::{Family, Record};
+use crate::shared::Shared;
 use crate::table::{Fault, Table, Unreadable};
 
 /// An open table file. It goes on showing the file it opened when another takes its name.

@@ -1,12 +1,12 @@
 //! One name's record: its spelling and its addresses.
 
-use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::format::{
     COUNT_BITS, F_ALIASES_FOLLOW, F_SCOPED, F_WILDCARD, MAX_ADDRESSES, RECORD_WORDS, words_for,
 };
-use crate::query::{Query, fold};
+use crate::query::Query;
+use crate::shared::Shared;
 use crate::table::Damage;
 
 /// An address family.
@@ -24,98 +24,6 @@ impl Family {
         match self {
             Self::V4 => 4,
             Self::V6 => 16,
-        }
-    }
-}
-
-/// Bytes in the shared file: a name or a list of addresses.
-#[derive(Clone, Copy)]
-pub struct Shared<'a> {
-    words: &'a [AtomicU32],
-    /// Bytes before the first one that counts.
-    skip: usize,
-    len: usize,
-}
-
-impl<'a> Shared<'a> {
-    /// How many bytes there are.
-    #[inline]
-    pub fn len(self) -> usize {
-        self.len
-    }
-
-    /// Whether there are none.
-    #[inline]
-    pub fn is_empty(self) -> bool {
-        self.len == 0
-    }
-
-    /// The bytes, in order.
-    pub fn bytes(self) -> impl Iterator<Item = u8> + 'a {
-        let bytes = self.words.iter().flat_map(|word| word.load(Ordering::Relaxed).to_ne_bytes());
-        bytes.skip(self.skip).take(self.len)
-    }
-
-    /// Everything but the first byte: the domain of a wildcard with its dot. The bytes then start inside a word, so only
-    /// [`bytes`](Self::bytes) and [`copy_to`](Self::copy_to) serve it.
-    pub fn skip_first(self) -> Self {
-        Self { skip: 1, len: self.len.saturating_sub(1), ..self }
-    }
-
-    /// Copies the bytes out, as many as fit.
-    #[inline]
-    pub fn copy_to(self, to: &mut [MaybeUninit<u8>]) {
-        let len = self.len.min(to.len());
-        let Some(to) = to.get_mut(..len) else { return };
-        if self.skip != 0 {
-            return self.copy_bytes(to);
-        }
-        let (whole, rest) = to.as_chunks_mut::<4>();
-        let (words, last) = self.words.split_at_checked(whole.len()).unwrap_or((self.words, &[]));
-        for (to, word) in whole.iter_mut().zip(words) {
-            *to = word.load(Ordering::Relaxed).to_ne_bytes().map(MaybeUninit::new);
-        }
-        if let Some(word) = last.first() {
-            for (to, byte) in rest.iter_mut().zip(word.load(Ordering::Relaxed).to_ne_bytes()) {
-                *to = MaybeUninit::new(byte);
-            }
-        }
-    }
-
-    #[cold]
-    fn copy_bytes(self, to: &mut [MaybeUninit<u8>]) {
-        for (to, byte) in to.iter_mut().zip(self.bytes()) {
-            *to = MaybeUninit::new(byte);
-        }
-    }
-
-    /// As [`copy_to`](Self::copy_to), over bytes that have a value already.
-    pub fn copy_into(self, to: &mut [u8]) {
-        // SAFETY: the two types have the same layout, and `copy_to` only writes initialised bytes.
-        self.copy_to(unsafe { &mut *(core::ptr::from_mut(to) as *mut [MaybeUninit<u8>]) });
-    }
-
-    /// Whether these bytes are the query's name, but for case.
-    #[inline]
-    pub(crate) fn is(self, query: &Query) -> bool {
-        if self.len != query.len() {
-            return false;
-        }
-        let (pairs, rest) = self.words.as_chunks::<2>();
-        let Some((asked, after)) = query.words().split_at_checked(pairs.len()) else { return false };
-        let equal = |[a, b]: [u32; 2], asked: &u64| {
-            let word = u64::from_ne_bytes(*[a.to_ne_bytes(), b.to_ne_bytes()].as_flattened().first_chunk().unwrap_or(&[0; 8]));
-            // Most names are spelt as they are asked for.
-            word == *asked || fold(word) == *asked
-        };
-        for (pair, asked) in pairs.iter().zip(asked) {
-            if !equal(pair.each_ref().map(|word| word.load(Ordering::Relaxed)), asked) {
-                return false;
-            }
-        }
-        match (rest.first(), after.first()) {
-            (Some(last), Some(asked)) => equal([last.load(Ordering::Relaxed), 0], asked),
-            (last, _) => last.is_none(),
         }
     }
 }
@@ -172,7 +80,7 @@ impl<'a> Record<'a> {
             return Ok(false);
         }
         let words = rest.get(..words_for(len)).ok_or(Damage)?;
-        Ok(Shared { words, skip: 0, len }.is(query))
+        Ok(Shared::new(words, len).is(query))
     }
 
     /// Words of the whole record. Nothing here can overflow: there are at most 2 × 64 words of names and 6 × 16,383
@@ -247,7 +155,7 @@ impl<'a> Record<'a> {
     #[inline]
     pub fn name(&self) -> Shared<'a> {
         let len = self.name_len();
-        Shared { words: self.piece(RECORD_WORDS, words_for(len)), skip: 0, len }
+        Shared::new(self.piece(RECORD_WORDS, words_for(len)), len)
     }
 
     /// The canonical name, if this record's own name is but an alias.
@@ -269,7 +177,7 @@ impl<'a> Record<'a> {
         if len == 0 {
             return self.name();
         }
-        Shared { words: self.piece(self.canonical_at(), words_for(len)), skip: 0, len }
+        Shared::new(self.piece(self.canonical_at(), words_for(len)), len)
     }
 
     /// Whether its name comes before the query's in the table's order, or is the same.
@@ -305,7 +213,7 @@ impl<'a> Record<'a> {
         let (v6, scopes) = rest.split_at_checked(self.v6_count().wrapping_mul(4)).ok_or(Damage)?;
         let (words, len) =
             if self.is_alias() { (canonical, self.canonical_len()) } else { (name, self.name_len()) };
-        Ok(Parts { host: Shared { words, skip: 0, len }, v4, v6: v6.as_chunks::<4>().0, scopes })
+        Ok(Parts { host: Shared::new(words, len), v4, v6: v6.as_chunks::<4>().0, scopes })
     }
 
     /// How many addresses of a family it has.
@@ -324,7 +232,7 @@ impl<'a> Record<'a> {
             Family::V4 => self.v4_words(),
             Family::V6 => self.v6_words(),
         };
-        Shared { words, skip: 0, len: words.len().wrapping_mul(4) }
+        Shared::new(words, words.len().wrapping_mul(4))
     }
 
     #[inline]
