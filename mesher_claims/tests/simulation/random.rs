@@ -1,5 +1,8 @@
 //! Random runs.
 
+use std::num::NonZero;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::plan::Plan;
@@ -16,31 +19,65 @@ fn random_runs_keep_every_promise() {
         }
         Err(_) => SEEDS,
     };
-    let (started, mut total, count) = (Instant::now(), Effort::default(), seeds.end - seeds.start);
-    let mut failures = Vec::new();
-    let trace = std::env::var_os("MESHER_SIM_TRACE").is_some();
     // To know that a fault is found, one failure will do, as it is.
     let most = if std::env::var_os("MESHER_SIM_QUICK").is_some() { 1 } else { 6 };
-    for seed in seeds {
-        let before = (Instant::now(), total.happened);
-        match run_seed(seed) {
-            Ok(effort) => total.add(effort),
-            Err(report) => {
-                if trace {
-                    eprintln!("seed {seed}: {report}");
-                }
-                failures.push(format!("seed {seed}: {report}"));
+    let search = Search { next: AtomicU64::new(seeds.start), end: seeds.end, most, done: Mutex::default() };
+    let started = Instant::now();
+    // Each run is one seed's and knows of no other, so that it matters to none on how many processors they run.
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, NonZero::get) {
+            scope.spawn(|| search.go_on());
+        }
+    });
+    let Done { total, count, mut failures } = search.done.into_inner().unwrap();
+    total.print(count, started);
+    failures.sort_unstable();
+    let failures: Vec<String> =
+        failures.into_iter().map(|(seed, report)| format!("seed {seed}: {report}")).collect();
+    assert!(failures.is_empty(), "\n{}", failures.join("\n\n"));
+}
+
+/// Seeds, tried by several threads until there are none left, or enough have failed.
+struct Search {
+    next: AtomicU64,
+    end: u64,
+    /// So many failures are enough.
+    most: usize,
+    done: Mutex<Done>,
+}
+
+#[derive(Default)]
+struct Done {
+    total: Effort,
+    count: u64,
+    failures: Vec<(u64, String)>,
+}
+
+impl Search {
+    fn go_on(&self) {
+        let trace = std::env::var_os("MESHER_SIM_TRACE").is_some();
+        loop {
+            let seed = self.next.fetch_add(1, Ordering::Relaxed);
+            if seed >= self.end || self.done.lock().unwrap().failures.len() >= self.most {
+                return;
+            }
+            let begun = Instant::now();
+            let outcome = run_seed(seed);
+            if trace {
+                let what = match &outcome {
+                    Ok(effort) => format!("{} operations", effort.happened),
+                    Err(report) => report.clone(),
+                };
+                eprintln!("seed {seed}: {what} in {:?}", begun.elapsed());
+            }
+            let mut done = self.done.lock().unwrap();
+            done.count += 1;
+            match outcome {
+                Ok(effort) => done.total.add(effort),
+                Err(report) => done.failures.push((seed, report)),
             }
         }
-        if trace {
-            eprintln!("seed {seed}: {} operations in {:?}", total.happened - before.1, before.0.elapsed());
-        }
-        if failures.len() >= most {
-            break;
-        }
     }
-    total.print(count, started);
-    assert!(failures.is_empty(), "\n{}", failures.join("\n\n"));
 }
 
 /// Replays what a failure printed. Without a seed there is nothing to replay.

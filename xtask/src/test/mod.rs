@@ -3,6 +3,7 @@
 mod cargo_output;
 mod tools;
 
+use std::env;
 use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::process::{Command, ExitCode, Stdio};
@@ -32,6 +33,9 @@ struct Counts {
 }
 
 type Run = fn() -> Result<Counts>;
+
+/// The seeds of the simulation of whole networks, in two minutes of processor time; `cargo test` alone runs through fewer.
+const SEEDS: (&str, &str) = ("MESHER_SIM_SEEDS", "0..1000");
 
 /// The stages. The release files come before the tests, which test the shipped module.
 const STAGES: [(&str, Run); 12] = [
@@ -132,6 +136,9 @@ fn tests() -> Result<Counts> {
     let module = paths::dist().join(dist::module_path()?);
     if module.is_file() {
         command.env("MESHER_MODULE", module);
+    }
+    if env::var_os(SEEDS.0).is_none() {
+        command.env(SEEDS.0, SEEDS.1);
     }
     let mut output = CargoOutput::default();
     let success = stream(&mut command, |line| output.line(line))?;
