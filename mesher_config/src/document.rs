@@ -12,6 +12,19 @@ use crate::Problem;
 pub(crate) struct Document<'i> {
     text: &'i str,
     problems: Vec<Problem>,
+    /// Every key that was asked for, with its section's prefix.
+    known: Vec<(String, Vec<&'static str>)>,
+    /// Keys that nobody asked for. What they may have been meant to be is known when all sections have been read.
+    left_over: Vec<LeftOver>,
+}
+
+/// A key that nobody asked for.
+struct LeftOver {
+    place: Range<usize>,
+    /// Of its section.
+    prefix: String,
+    key: String,
+    is_section: bool,
 }
 
 /// One table of the file: the top level, or a section.
@@ -32,7 +45,7 @@ impl<'i> Document<'i> {
     /// Parses `text` as TOML. What is not TOML becomes problems; the rest can still be read.
     pub(crate) fn new(text: &'i str) -> (Self, Section<'i>) {
         let (root, errors) = DeTable::parse_recoverable(text);
-        let mut document = Self { text, problems: Vec::new() };
+        let mut document = Self { text, problems: Vec::new(), known: Vec::new(), left_over: Vec::new() };
         for error in errors {
             let place = error.span().unwrap_or(0..0);
             document.push(place, String::new(), format!("not TOML: {}", one_line(error.message())));
@@ -59,8 +72,37 @@ impl<'i> Document<'i> {
 
     /// All problems, in the order of the file; those of one place in the order they were found.
     pub(crate) fn into_problems(mut self) -> Vec<Problem> {
+        for LeftOver { place, prefix, key, is_section } in std::mem::take(&mut self.left_over) {
+            let what = if is_section { "section" } else { "key" };
+            let message = format!("unknown {what}; {}", self.meant(&prefix, &key, is_section));
+            self.push(place, format!("{prefix}{key}"), message);
+        }
         self.problems.sort_by_key(|p| (p.line, p.column));
         self.problems
+    }
+
+    /// What an unknown key may have been meant to be: that of another section, a similar one of its own, or one similar to that of
+    /// another section.
+    fn meant(&self, prefix: &str, key: &str, is_section: bool) -> String {
+        let own = self.known.iter().find(|(of, _)| of == prefix).map_or(&[][..], |(_, keys)| keys);
+        let others = || self.known.iter().filter(|(of, _)| of != prefix);
+        let names_section = |of: &str| self.known.iter().any(|(other, _)| *other == format!("{of}{key}."));
+        let exact = others().find(|(of, keys)| keys.contains(&key) && names_section(of) == is_section);
+        if let Some((of, _)) = exact {
+            return match of.strip_suffix('.') {
+                Some(section) => format!("{key} belongs in the section [{section}]"),
+                None if is_section => format!("[{key}] is a section of its own"),
+                None => format!("{key} belongs at the top, before the first section"),
+            };
+        }
+        if let Some(near) = nearest(key, own) {
+            return format!("did you mean {near}?");
+        }
+        let near_one = others().find_map(|(of, keys)| Some((of.strip_suffix('.')?, nearest(key, keys)?)));
+        match near_one.filter(|_| !is_section) {
+            Some((section, near)) => format!("did you mean {near}, in the section [{section}]?"),
+            None => format!("expected one of {}", own.join(", ")),
+        }
     }
 }
 
@@ -153,14 +195,14 @@ impl<'i> Section<'i> {
     /// Notes every key that nobody has taken.
     pub(crate) fn finish(self, document: &mut Document<'_>) {
         for (key, value) in self.table.iter() {
-            let name: &str = key.get_ref();
-            let what = if value.get_ref().is_table() { "section" } else { "key" };
-            let message = match nearest(name, &self.known) {
-                Some(near) => format!("unknown {what}; did you mean {near}?"),
-                None => format!("unknown {what}; expected one of {}", self.known.join(", ")),
-            };
-            document.push(key.span(), self.full(name), message);
+            document.left_over.push(LeftOver {
+                place: key.span(),
+                prefix: self.prefix.clone(),
+                key: key.get_ref().to_string(),
+                is_section: value.get_ref().is_table(),
+            });
         }
+        document.known.push((self.prefix, self.known));
     }
 }
 

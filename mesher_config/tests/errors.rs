@@ -36,6 +36,39 @@ fn an_unknown_key_names_the_nearest_known_one() {
 }
 
 #[test]
+fn a_key_in_the_wrong_section_names_the_right_one() {
+    for (lines, said) in [
+        (
+            "bootstrap_nodes = []",
+            "line 3, network.bootstrap_nodes: unknown key; bootstrap_nodes belongs in the section [cluster]",
+        ),
+        ("[host]\nport = 1", "line 4, host.port: unknown key; port belongs in the section [cluster]"),
+        (
+            "[cluster]\nlog_level = \"info\"",
+            "line 4, cluster.log_level: unknown key; log_level belongs at the top, before the first section",
+        ),
+        (
+            "[cluster]\ninterface = \"eth1\"",
+            "line 4, cluster.interface: unknown key; did you mean interfaces, in the section [host]?",
+        ),
+        ("host.names = []", "line 3, network.host: unknown section; [host] is a section of its own"),
+        // Not the key exports.hosts.
+        ("[hosts]\nnames = []", "line 3, hosts: unknown section; did you mean host?"),
+    ] {
+        assert_eq!(problem(lines), said);
+    }
+    let top = parse(&format!("bootstrap_nodes = []\n[network]\n{ID}"), "alpha").unwrap_err().to_string();
+    assert_eq!(top, "line 1, bootstrap_nodes: unknown key; bootstrap_nodes belongs in the section [cluster]");
+}
+
+#[test]
+fn an_international_name_is_told_how_to_be_written() {
+    let message = problem("[host]\nnames = [\"münchen\"]");
+    assert!(message.ends_with("it contains 'ü'; letters, digits, '-' and '_' are allowed: write an international name in its ASCII form, xn--…"), "{message}");
+    assert!(problem("[host]\nnames = [\"a b\"]").ends_with("'-' and '_' are allowed"));
+}
+
+#[test]
 fn a_key_like_no_other_gets_the_list() {
     let message = problem("[nss]\nzzz = 1");
     assert_eq!(message, "line 4, nss.zzz: unknown key; expected one of short_names, contain");

@@ -97,6 +97,7 @@ types! {
     choice Standing { Holder, Waiting, NotCounted, }
 
     object Claimant {
+        name: String,
         label: String,
         key: String,
         standing: Standing,

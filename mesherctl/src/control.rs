@@ -1,12 +1,14 @@
 //! Commands that have the daemon do something, or that show what it says as it is.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use mesher_config::Config;
 use mesher_config::secret::{Check, SecretBytes, SecretError, read_secrets};
 use mesher_control::types::{Change, Claimed, LogLevelSet, Metrics, Released, Reloaded, Status, Watched};
 use mesher_control::{Call, Client, SecretText};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 
 use crate::config::host_name;
 use crate::failure::Failure;
@@ -106,7 +108,9 @@ pub(crate) fn metrics(out: &Output, socket: &Path) -> Result<(), Failure> {
 
 /// `watch`: one line a change, until interrupted.
 pub(crate) fn watch(out: &Output, socket: &Path) -> Result<(), Failure> {
-    for watched in Client::connect(socket)?.stream::<Watched>(&Call::Watch {})? {
+    let stream = Client::connect(socket)?.stream::<Watched>(&Call::Watch {})?;
+    end_with_the_reader();
+    for watched in stream {
         let watched = watched?;
         if out.is_json() {
             out.json_line(&watched)?;
@@ -121,6 +125,22 @@ pub(crate) fn watch(out: &Output, socket: &Path) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Ends this process when whoever reads its output has gone: in a quiet network it may be hours before the next write would tell.
+fn end_with_the_reader() {
+    std::thread::spawn(|| {
+        let stdout = io::stdout();
+        // Asked for nothing, poll(2) still tells of an error or a hang-up; of a file it never does.
+        let mut polled = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
+        loop {
+            match nix::poll::poll(&mut polled, PollTimeout::NONE) {
+                Ok(_) => std::process::exit(0),
+                Err(nix::errno::Errno::EINTR) => {}
+                Err(_) => return,
+            }
+        }
+    });
 }
 
 fn describe(out: &Output, change: &Change) -> String {

@@ -74,7 +74,7 @@ fn describe(out: &Output, explained: &Explained) -> String {
     let mut text = out.paint(Mood::Heading, safe(&explanation.name)) + "\n";
     text += &(out.paragraph("  ", 2, &safe(&explanation.rule)) + "\n");
     if !explanation.claimants.is_empty() {
-        let rows: Vec<_> = explanation.claimants.iter().map(claimant_row).collect();
+        let rows: Vec<_> = explanation.claimants.iter().map(|c| claimant_row(&explanation.name, c)).collect();
         let heading = ["CLAIMED BY", "STANDING", "SINCE", "LEASE", "ADDRESSES"];
         text += &format!("\n{}\n{}\n", out.paint(Mood::Heading, "Claims"), out.table(&heading, &rows));
         for claimant in explanation.claimants.iter().filter(|c| c.reason.is_some()) {
@@ -114,15 +114,21 @@ fn describe_here(out: &Output, here: &Here) -> String {
     text
 }
 
-fn claimant_row(claimant: &Claimant) -> Vec<Cell> {
+/// A row for a claim; one of another name than was asked for, a wildcard, says so.
+fn claimant_row(asked: &str, claimant: &Claimant) -> Vec<Cell> {
     let (standing, mood) = match claimant.standing {
         Standing::Holder => ("holds it", Mood::Good),
         Standing::Waiting => ("waits", Mood::Warning),
         Standing::NotCounted => ("does not count", Mood::Faint),
     };
     let here = if claimant.this_machine { " (this machine)" } else { "" };
+    let of = if claimant.name.eq_ignore_ascii_case(asked) {
+        String::new()
+    } else {
+        format!(", {}", safe(&claimant.name))
+    };
     vec![
-        (format!("{}{here}", safe(&claimant.label)), None),
+        (format!("{}{here}{of}", safe(&claimant.label)), None),
         (standing.to_owned(), Some(mood)),
         (time(claimant.rank_unix_ms), None),
         (claimant.lease_left_ms.map_or_else(|| "over".to_owned(), lease), None),

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use mesher_config::LoadError;
 use mesher_config::secret::SecretError;
-use mesher_control::ClientError;
+use mesher_control::{ClientError, Error};
 
 /// Why a command did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +28,9 @@ pub(crate) enum Failure {
         /// What the operating system said.
         error: io::Error,
     },
+    /// A file that was named is not this user's to read, in words.
+    #[error("{0}")]
+    Denied(String),
     /// Everything else, in words.
     #[error("{0}")]
     Other(String),
@@ -41,10 +44,15 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Control(ClientError::Connect { .. } | ClientError::Io { .. }) => 3,
-            Self::Control(ClientError::PermissionDenied) => 4,
-            Self::Control(ClientError::Daemon(_) | ClientError::Unknown(_)) => 1,
+            Self::Control(ClientError::PermissionDenied) | Self::Denied(_) => 4,
+            Self::Secret(SecretError::Read { error, .. }) | Self::File { error, .. }
+                if error.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                4
+            }
             // EX_CONFIG of sysexits.h: what the daemon ends with, too.
-            Self::Config(_) => 78,
+            Self::Config(_) | Self::Control(ClientError::Daemon(Error::ReloadFailed { .. })) => 78,
+            Self::Control(ClientError::Daemon(_) | ClientError::Unknown(_)) => 1,
             Self::Secret(_) | Self::File { .. } | Self::Other(_) => 1,
             Self::OutputClosed => 0,
         })
@@ -59,7 +67,12 @@ impl Failure {
 
 impl From<LoadError> for Failure {
     fn from(error: LoadError) -> Self {
-        Self::Config(error.to_string())
+        match error {
+            LoadError::Read { path, error } if error.kind() == io::ErrorKind::PermissionDenied => {
+                Self::File { path, error }
+            }
+            error => Self::Config(error.to_string()),
+        }
     }
 }
 

@@ -183,6 +183,11 @@ fn visible_width(text: &str) -> usize {
     width
 }
 
+/// A number of things: `1 name`, `2 names`.
+pub(crate) fn count(number: u64, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
 /// A time span in words, coarse: `0.4 s`, `12 s`, `5 min`, `3 h`, `2 days`.
 pub(crate) fn span(ms: u64) -> String {
     match ms {

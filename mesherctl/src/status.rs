@@ -6,7 +6,7 @@ use mesher_control::types::{Admission, Name, Names, Network, Peer, PeerState, Pe
 use mesher_control::{Call, Client};
 
 use crate::failure::Failure;
-use crate::output::{Mood, Output, safe, span, time};
+use crate::output::{Mood, Output, count, safe, span, time};
 
 /// `status`.
 pub(crate) fn status(out: &Output, socket: &Path) -> Result<(), Failure> {
@@ -87,7 +87,7 @@ fn head(status: &Status) -> Vec<(&'static str, String)> {
     }
     let table = status.table.as_ref().map_or_else(
         || "none yet".to_owned(),
-        |table| format!("{}: generation {}, {} names", table.path, table.generation, table.names),
+        |table| format!("{}: generation {}, {}", table.path, table.generation, count(table.names, "name")),
     );
     lines.push(("table", table));
     lines

@@ -179,6 +179,7 @@ fn peers_and_names_are_tables() {
 #[test]
 fn explain_joins_what_the_daemon_knows_and_what_programs_get() {
     let claimant = |label: &str, standing, reason: Option<&str>| Claimant {
+        name: "localhost".into(),
         label: label.into(),
         key: "key".into(),
         standing,
@@ -296,6 +297,37 @@ fn watch_prints_a_line_a_change_and_ends_with_the_daemon() {
     );
 }
 
+/// `mesherctl watch | head -1` comes back to the prompt when `head` has ended, and not with the network's next change.
+#[test]
+fn watch_ends_when_nobody_reads_it_any_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("mesherd.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let mut tool = Command::new(env!("CARGO_BIN_EXE_mesherctl"))
+        .args(["watch", "--socket"])
+        .arg(&socket)
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A daemon to which nothing happens: it reads the request and keeps the connection open.
+    let (daemon, _) = listener.accept().unwrap();
+    BufReader::new(&daemon).read_until(0, &mut Vec::new()).unwrap();
+    assert!(tool.try_wait().unwrap().is_none(), "it waits for changes");
+    drop(tool.stdout.take());
+    let begun = std::time::Instant::now();
+    let status = loop {
+        if let Some(status) = tool.try_wait().unwrap() {
+            break status;
+        }
+        if begun.elapsed() > std::time::Duration::from_secs(60) {
+            tool.kill().unwrap();
+            panic!("it goes on watching for nobody");
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    };
+    assert!(status.success(), "{status}");
+}
+
 #[test]
 fn the_exit_status_tells_a_script_what_went_wrong() {
     let exit = |arguments: &[&str], answer: Value| {
@@ -312,7 +344,7 @@ fn the_exit_status_tells_a_script_what_went_wrong() {
         &["reload"],
         json!({"error": "org.datamesher.mesherd.ReloadFailed", "parameters": {"problems": problems}}),
     );
-    assert_eq!(failed.0, 1);
+    assert_eq!(failed.0, 78);
     assert!(
         failed.1.contains("the one before stays in force:\n/etc/data-mesher/config.toml:3:1"),
         "{}",

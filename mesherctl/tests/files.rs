@@ -188,6 +188,60 @@ fn a_configuration_is_checked_as_the_daemon_would() {
 }
 
 #[test]
+fn a_configuration_whose_settings_cannot_be_used_is_no_right_one() {
+    let (dir, id) = network(&[]);
+    let file = path(dir.path(), "config.toml");
+    let configure = |settings: &str| {
+        let text = format!(
+            "[network]\nid = \"{id}\"\n  settings_file = \"{settings}\"\n[host]\nlabel = \"alpha\"\n"
+        );
+        fs::write(&file, text).unwrap();
+        mesherctl(&["config", "check", &file])
+    };
+    let absent = path(dir.path(), "absent");
+    let output = configure(&absent);
+    assert_eq!(output.status.code(), Some(78), "the daemon does not start with it: {output:?}");
+    let expected = format!("{file}:3:3: network.settings_file: {absent}: No such file or directory");
+    assert!(stdout(&output).starts_with(&expected), "{output:?}");
+    let (other, _) = network(&[]);
+    let output = configure(&path(other.path(), "net/network.settings"));
+    assert_eq!(output.status.code(), Some(78), "of another network");
+    assert!(stdout(&output).contains("these are not the signed settings of the network"), "{output:?}");
+
+    assert!(configure(&path(dir.path(), "net/network.settings")).status.success());
+    let json = stdout(&mesherctl(&["config", "check", "--print", "--json", &file]));
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json["cluster"]["port"], &json["host"]["label"]), (&7946.into(), &"alpha".into()));
+}
+
+/// As another user, so as root.
+#[test]
+fn what_is_not_ours_to_read_has_its_own_exit_status() {
+    use std::os::unix::process::CommandExt;
+    assert!(nix::unistd::geteuid().is_root(), "this test acts as another user, so it must run as root");
+    let (dir, _) = network(&[]);
+    for (path, mode) in [(dir.path().to_owned(), 0o755), (dir.path().join("net"), 0o755)] {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let (config, net) = (path(dir.path(), "config.toml"), path(dir.path(), "net"));
+    fs::write(&config, "").unwrap();
+    fs::set_permissions(&config, fs::Permissions::from_mode(0o600)).unwrap();
+    let secret = path(dir.path(), "net/network.secret");
+    // Where it was built others may not look.
+    let tool = path(dir.path(), "mesherctl");
+    fs::copy(env!("CARGO_BIN_EXE_mesherctl"), &tool).unwrap();
+    for arguments in [
+        &["network", "secret", "add", &secret][..],
+        &["network", "show", "--dir", &net],
+        &["config", "check", &config],
+    ] {
+        let output = Command::new(&tool).args(arguments).uid(65_534).output().unwrap();
+        assert_eq!(output.status.code(), Some(4), "{arguments:?}: {output:?}");
+        assert!(stderr(&output).contains("Permission denied"), "{output:?}");
+    }
+}
+
+#[test]
 fn a_hosts_file_becomes_a_table_and_a_hosts_file_again() {
     let dir = tempfile::tempdir().unwrap();
     let (hosts, table) = (path(dir.path(), "hosts"), path(dir.path(), "hosts.table"));

@@ -17,7 +17,7 @@ pub const EXIT_CONFIG: u8 = 78;
     name = "mesherd",
     version,
     after_help = "\
-Exit codes: 0 stopped in good order, 1 something failed that may pass, 78 the configuration is wrong.
+Exit codes: 0 stopped in good order, 1 something failed that may pass, 78 the configuration or the command line is wrong.
 
 Signals: SIGHUP reads the configuration again, SIGTERM and SIGINT stop in good order.
 
@@ -33,6 +33,19 @@ pub struct Options {
     /// Where the hosts table and the control socket are
     #[arg(long, value_name = "DIR", default_value = "/run/data-mesher")]
     pub runtime_dir: PathBuf,
+}
+
+impl Options {
+    /// With whole paths: whoever is told of one, by the control socket, is somewhere else.
+    #[must_use]
+    pub fn in_full(self) -> Self {
+        let whole = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+        Self {
+            config: whole(self.config),
+            state_dir: whole(self.state_dir),
+            runtime_dir: whole(self.runtime_dir),
+        }
+    }
 }
 
 /// Why the daemon ended before it was told to.

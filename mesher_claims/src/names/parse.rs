@@ -20,7 +20,7 @@ pub enum NameError {
     #[error("it is {0} bytes long, of {MAX_NAME_LENGTH} at most with the domain")]
     TooLong(usize),
     /// A byte that is not a letter, a digit, `-` or `_`.
-    #[error("it contains {0:?}; letters, digits, '-' and '_' are allowed")]
+    #[error("it contains {0:?}; letters, digits, '-' and '_' are allowed{hint}", hint = international(*.0))]
     BadCharacter(char),
     /// `-` or `_` at the start or the end of a label.
     #[error("its label '{0}' starts or ends with '-' or '_'")]
@@ -34,6 +34,11 @@ pub enum NameError {
     /// A `*` that is not the whole first label of a longer name.
     #[error("'*' is allowed only as the whole first label of a longer name, as in '*.earth'")]
     BadWildcard,
+}
+
+/// How a name of other letters than ASCII's is written, which is what programs look up (RFC 5891).
+fn international(c: char) -> &'static str {
+    if c.is_alphabetic() { ": write an international name in its ASCII form, xn--…" } else { "" }
 }
 
 impl FromStr for Label {

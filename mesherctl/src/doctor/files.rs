@@ -66,6 +66,11 @@ pub(super) fn secret(machine: &Machine<'_>) -> Finding {
             std::io::ErrorKind::PermissionDenied if !machine.is_root => {
                 Finding::unclear(CHECK, format!("only root can look into {path}"), "sudo mesherctl doctor")
             }
+            std::io::ErrorKind::NotFound if machine.config.is_none() => Finding::unclear(
+                CHECK,
+                format!("{path} is not there; the configuration, which may name another file, is wrong"),
+                format!("mesherctl config check {}", machine.config_file.display()),
+            ),
             std::io::ErrorKind::NotFound if in_use > 0 => {
                 Finding::ok(CHECK, format!("{path} is not there; the daemon has its secret as a credential"))
             }
@@ -199,7 +204,8 @@ pub(super) fn table(machine: &Machine<'_>) -> Finding {
             RESTART,
         ),
         told => {
-            let names = told.map_or(String::new(), |told| format!(", {} names", told.names));
+            let names =
+                told.map_or(String::new(), |told| format!(", {}", crate::output::count(told.names, "name")));
             Finding::ok(CHECK, format!("{path}: fresh, generation {}{names}", header.generation))
         }
     }

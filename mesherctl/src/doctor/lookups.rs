@@ -121,11 +121,12 @@ fn judge_nsswitch(text: &str, domain: Option<&str>) -> Finding {
     Finding::ok(CHECK, format!("hosts: {list}"))
 }
 
-/// Whether a program's lookup gives what the table says: with a name of the table.
-pub(super) fn answers(machine: &Machine<'_>) -> Option<Finding> {
+/// Whether a program's lookup gives what the table says: with a name of the table. `way` is what was found of the way there.
+pub(super) fn answers(machine: &Machine<'_>, way: &[Finding]) -> Option<Finding> {
     const CHECK: &str = "lookup";
     let status = machine.status()?;
-    let table = TableFile::open(&status.table.as_ref()?.path).ok()?;
+    let path = &status.table.as_ref()?.path;
+    let table = TableFile::open(path).ok()?;
     let Some(name) = name_to_try(machine, status) else {
         return Some(Finding::ok(CHECK, "no name is held yet, so there is none to look up"));
     };
@@ -142,8 +143,16 @@ pub(super) fn answers(machine: &Machine<'_>) -> Option<Finding> {
     let got = if found.is_empty() { "nothing".to_owned() } else { found.join(" ") };
     let expected: Vec<String> = expected.into_iter().collect();
     let what = format!("programs looking for {name} get {got}; the table says {}", expected.join(" "));
-    let run = match output_of("pgrep", &["-x", "nscd"]) {
-        Some(_) => "nscd --invalidate=hosts".to_owned(),
+    // Only of a daemon that was started by hand: the module has one place compiled in.
+    let read = std::env::var("MESHER_TABLE").unwrap_or_else(|_| crate::table::DEFAULT_TABLE.to_owned());
+    if *path != read {
+        let what = format!("{what}. Programs read {read}, unless MESHER_TABLE names this one");
+        return Some(Finding::unclear(CHECK, what, format!("MESHER_TABLE={path} getent ahosts {name}")));
+    }
+    let cause = way.iter().find(|finding| finding.outcome == super::Outcome::Wrong);
+    let run = match cause.and_then(|cause| cause.run.clone()) {
+        Some(run) => run,
+        None if output_of("pgrep", &["-x", "nscd"]).is_some() => "nscd --invalidate=hosts".to_owned(),
         None => format!("mesherctl explain {name}"),
     };
     Some(Finding::wrong(CHECK, what, run))

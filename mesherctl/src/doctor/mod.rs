@@ -98,9 +98,10 @@ pub(crate) fn doctor(out: &Output, socket: &Path, config: Option<&Path>) -> Resu
     findings.push(files::secret(&machine));
     findings.push(files::state(&machine));
     findings.push(files::table(&machine));
-    findings.push(lookups::module());
-    findings.push(lookups::nsswitch(machine.status()));
-    findings.extend(lookups::answers(&machine));
+    let way = [lookups::module(), lookups::nsswitch(machine.status())];
+    let lookup = lookups::answers(&machine, &way);
+    findings.extend(way);
+    findings.extend(lookup);
     findings.push(clock::time(machine.status()));
     findings.extend(network::port(&machine));
     findings.extend(firewall::firewall(&machine));

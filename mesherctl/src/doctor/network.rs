@@ -67,9 +67,13 @@ pub(super) fn bootstrap(machine: &Machine<'_>) -> Vec<Finding> {
         .into_iter()
         .map(|node| (node, addresses_of(node).map(|found| found.into_iter().map(probe).collect::<Vec<_>>())))
         .collect();
-    let peer_alive = peers.iter().any(|peer| peer.state == PeerState::Alive);
+    let seen = match machine.status() {
+        None => Seen::Unasked,
+        Some(_) if peers.iter().any(|peer| peer.state == PeerState::Alive) => Seen::Peers,
+        Some(_) => Seen::Nobody,
+    };
     let mut findings: Vec<Finding> = shut.into_iter().map(out_of_reach).collect();
-    findings.extend(sent.into_iter().map(|(node, probes)| judge(node, probes, peers, peer_alive, begun)));
+    findings.extend(sent.into_iter().map(|(node, probes)| judge(node, probes, peers, seen, begun)));
     findings
 }
 
@@ -108,6 +112,16 @@ fn out_of_reach(node: &BootstrapNode) -> Finding {
     Finding::wrong("bootstrap", text, run)
 }
 
+/// Whom this machine's daemon sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    /// Others, whoever they are.
+    Peers,
+    Nobody,
+    /// It does not run, or does not answer.
+    Unasked,
+}
+
 /// What is known of one address of a node.
 enum Probe {
     /// This machine itself.
@@ -121,7 +135,7 @@ fn judge(
     node: &BootstrapNode,
     probes: io::Result<Vec<Probe>>,
     peers: &[Peer],
-    peer_alive: bool,
+    seen: Seen,
     begun: Instant,
 ) -> Finding {
     const CHECK: &str = "bootstrap";
@@ -162,7 +176,15 @@ fn judge(
         Some((address, Some(error))) => {
             Finding::wrong(CHECK, format!("{node} cannot be reached: {error}"), ping(address))
         }
-        Some((address, None)) if peer_alive => Finding::unclear(
+        // A member does not answer a stranger: only the daemon can hear of it.
+        Some((_, None)) if seen == Seen::Unasked => Finding::unclear(
+            CHECK,
+            format!(
+                "nothing speaks against {node}; whether it is there only this machine's daemon can find out"
+            ),
+            "systemctl start data-mesher.socket",
+        ),
+        Some((address, None)) if seen == Seen::Peers => Finding::unclear(
             CHECK,
             format!("{node} has not been heard of by that address; other peers are there"),
             ping(address),
@@ -288,11 +310,28 @@ mod tests {
         socket.connect(closed).unwrap();
         socket.send(&[]).unwrap();
         let node = BootstrapNode::Address(closed);
-        let finding = judge(&node, Ok(vec![Probe::Sent(closed, socket)]), &[], false, Instant::now());
+        let finding = judge(&node, Ok(vec![Probe::Sent(closed, socket)]), &[], Seen::Nobody, Instant::now());
         assert!(finding.message.contains("nobody listens"), "{}", finding.message);
+        // A socket that nothing comes back to, as of a member.
+        let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let judge_silent = |seen| {
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            socket.connect(silent.local_addr().unwrap()).unwrap();
+            let long_ago = Instant::now().checked_sub(PROBE_WITHIN).unwrap();
+            judge(&node, Ok(vec![Probe::Sent(closed, socket)]), &[], seen, long_ago)
+        };
+        assert_eq!(judge_silent(Seen::Nobody).outcome, Outcome::Wrong);
+        for seen in [Seen::Unasked, Seen::Peers] {
+            let finding = judge_silent(seen);
+            assert_eq!(finding.outcome, Outcome::Unclear, "{}", finding.message);
+        }
         let unreachable = io::Error::from_raw_os_error(libc::ENETUNREACH);
-        let finding = judge(&node, Ok(vec![Probe::NotSent(closed, unreachable)]), &[], false, Instant::now());
+        let finding =
+            judge(&node, Ok(vec![Probe::NotSent(closed, unreachable)]), &[], Seen::Nobody, Instant::now());
         assert!(finding.message.contains("cannot be reached: Network is unreachable"), "{}", finding.message);
-        assert_eq!(judge(&node, Ok(vec![probe(closed)]), &[], false, Instant::now()).outcome, Outcome::Ok);
+        assert_eq!(
+            judge(&node, Ok(vec![probe(closed)]), &[], Seen::Nobody, Instant::now()).outcome,
+            Outcome::Ok
+        );
     }
 }

@@ -1,7 +1,6 @@
 //! Answers on the control socket: what the daemon knows, in the interface's types.
 
 use std::net::IpAddr;
-use std::path::Path;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use mesher_claims::keys::{HostKey, NodeId};
@@ -10,8 +9,7 @@ use mesher_claims::node::Phase;
 use mesher_claims::record::{Admission, ClaimState};
 use mesher_claims::store::HostEntry;
 use mesher_claims::time::Age;
-use mesher_claims::view::{self, Claimant, Standing};
-use mesher_control::Error;
+use mesher_claims::view::{Claimant, Standing};
 use mesher_control::types;
 
 use super::{Daemon, clock};
@@ -25,8 +23,8 @@ impl Daemon {
             sentence: self.sentence(),
             started_unix_ms: unix_ms(self.started),
             log_level: log::max_level().as_str().to_lowercase(),
-            config_file: absolute(&self.options.config),
-            state_directory: absolute(&self.options.state_dir),
+            config_file: self.options.config.display().to_string(),
+            state_directory: self.options.state_dir.display().to_string(),
             network: self.network_answer(),
             host: types::Host {
                 label: self.config.host.label.to_string(),
@@ -86,59 +84,6 @@ impl Daemon {
             bytes: std::fs::metadata(self.publisher.path()).map_or(0, |metadata| metadata.len()),
             lease_left_ms: u64::try_from(self.publisher.lease_left().as_millis()).unwrap_or(u64::MAX),
         }
-    }
-
-    /// Who claims a name, who holds it and by which rule, and what the table says.
-    pub(super) fn explain(&self, asked: &str) -> Result<types::Explanation, Error> {
-        let settings = self.node.settings().ok_or_else(|| Error::NotReady {
-            reason: "the network's settings have not arrived yet".into(),
-        })?;
-        let invalid = |error: mesher_claims::names::NameError| Error::InvalidName {
-            name: asked.into(),
-            reason: error.to_string(),
-        };
-        let name = settings.domain.relative(asked).map_err(invalid)?;
-        let full = name.under(&settings.domain);
-        let (now, mesh_ms) = (clock::now(), self.node.mesh_ms(clock::now()));
-        let standing = self.node.view().name(&name);
-        let mut claimants = Vec::new();
-        for (host, entry) in self.node.store().hosts() {
-            let (Some(claim), Some(record)) = (entry.claim(&name), entry.record()) else { continue };
-            let counted = view::admitted(settings, host, entry, record, now, mesh_ms)
-                .and_then(|()| view::counts(settings, record, claim, entry));
-            let place = standing.and_then(|s| s.claimants.iter().position(|claimant| claimant.host == *host));
-            let (standing, reason) = match (place, counted) {
-                (Some(0), _) => (types::Standing::Holder, None),
-                (Some(_), _) => (types::Standing::Waiting, None),
-                (None, Err(reason)) => (types::Standing::NotCounted, Some(reason.to_string())),
-                (None, Ok(())) => (types::Standing::NotCounted, Some("no witness has signed it yet".into())),
-            };
-            let rank = self.node.view().name(&name).and_then(|s| s.claimants.get(place?)).map(|c| c.rank_ms);
-            let end = entry.lease_end_boot_ms(settings.claim_ttl_ms);
-            let left = if entry.is_leased(now, settings.claim_ttl_ms) {
-                Some(end.saturating_sub(now.boot_ms))
-            } else {
-                None
-            };
-            let addresses = claim.addresses.as_ref().unwrap_or(&record.addresses);
-            claimants.push(types::Claimant {
-                label: record.label.to_string(),
-                key: host.to_string(),
-                standing,
-                reason,
-                epoch_unix_ms: claim.epoch,
-                rank_unix_ms: rank.unwrap_or(claim.epoch),
-                lease_left_ms: left,
-                addresses: addresses.iter().map(|ip| ip.to_string()).collect(),
-                this_machine: *host == self.node.me(),
-            });
-        }
-        if claimants.is_empty() {
-            return Err(Error::UnknownName { name: full });
-        }
-        claimants.sort_by_key(|c| (rank_of(c.standing), c.rank_unix_ms, c.key.clone()));
-        let rule = rule(&full, standing, &claimants);
-        Ok(types::Explanation { table: self.table_entry(&full), name: full, rule, claimants })
     }
 
     /// All metrics, in Prometheus' text format.
@@ -307,7 +252,7 @@ impl Daemon {
         }
     }
 
-    fn table_entry(&self, full: &str) -> Option<types::TableEntry> {
+    pub(super) fn table_entry(&self, full: &str) -> Option<types::TableEntry> {
         let table = mesher_table::TableFile::open(self.publisher.path()).ok()?;
         let entry = table.find(full).ok()??;
         let v6 = entry.v6.iter().map(|v6| IpAddr::V6(v6.address));
@@ -323,31 +268,6 @@ impl Daemon {
 
 fn addresses_of(holder: &Claimant) -> Vec<String> {
     holder.addresses.iter().map(|ip| ip.to_string()).collect()
-}
-
-fn rank_of(standing: types::Standing) -> u8 {
-    match standing {
-        types::Standing::Holder => 0,
-        types::Standing::Waiting => 1,
-        types::Standing::NotCounted => 2,
-    }
-}
-
-fn rule(full: &str, standing: Option<&Standing>, claimants: &[types::Claimant]) -> String {
-    let counting = claimants.iter().filter(|c| c.standing != types::Standing::NotCounted).count();
-    match standing.and_then(Standing::holder) {
-        Some(holder) if counting == 1 => format!("{} holds {full}: nobody else's claim counts", holder.label),
-        Some(holder) => format!(
-            "{} holds {full}: of {counting} claims that count, its is the earliest unbroken one",
-            holder.label
-        ),
-        None => format!("nobody holds {full}: no claim counts now"),
-    }
-}
-
-/// Whoever asks is somewhere else.
-fn absolute(path: &Path) -> String {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }
 
 fn unix_ms(time: SystemTime) -> u64 {

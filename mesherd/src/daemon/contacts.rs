@@ -22,6 +22,8 @@ struct Contact {
 #[derive(Debug, Default)]
 pub(super) struct Contacts {
     peers: BTreeMap<NodeId, Contact>,
+    /// Those that have shown up and not been told of yet, with their addresses, and since when.
+    unnamed: BTreeMap<NodeId, (SocketAddr, Instant)>,
     remembered: BTreeSet<SocketAddr>,
     /// The remembered addresses have changed since they were saved.
     changed: bool,
@@ -36,7 +38,21 @@ impl Contacts {
     pub(super) fn up(&mut self, node: NodeId, address: SocketAddr, now: Instant) -> bool {
         self.remember(address);
         let before = self.peers.insert(node, Contact { address, up: true, heard: now });
-        before.is_none_or(|contact| !contact.up)
+        let is_news = before.is_none_or(|contact| !contact.up);
+        if is_news {
+            self.unnamed.insert(node, (address, now));
+        }
+        is_news
+    }
+
+    /// Those that have shown up and have not been told of, with their addresses, and since when.
+    pub(super) fn unnamed(&self) -> impl Iterator<Item = (NodeId, SocketAddr, Instant)> {
+        self.unnamed.iter().map(|(node, (address, since))| (*node, *address, *since))
+    }
+
+    /// It has been told of. Returns whether that was to be done.
+    pub(super) fn named(&mut self, node: NodeId) -> bool {
+        self.unnamed.remove(&node).is_some()
     }
 
     /// The carrier does not take it to be alive any more. Returns whether that is news: not of one that was not up, which may
@@ -116,6 +132,8 @@ mod tests {
         assert_eq!(contacts.reachable(now + HEARD_FOR).len(), 0);
         assert!(contacts.up(node, address, now));
         assert!(!contacts.up(node, address, now));
+        assert_eq!(contacts.unnamed().collect::<Vec<_>>(), [(node, address, now)]);
+        assert!(contacts.named(node) && !contacts.named(node), "told of once");
         assert_eq!(contacts.reachable(now + HEARD_FOR).len(), 1);
         contacts.forget_who_is_up(now);
         assert_eq!((contacts.alive(), contacts.reachable(now).len()), (0, 1));

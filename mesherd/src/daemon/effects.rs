@@ -38,6 +38,7 @@ impl Daemon {
             }
             self.carry_out(effects).await;
         }
+        self.introduce_peers();
         self.judge_own_claims();
         self.look_for_doubles();
         self.publish();

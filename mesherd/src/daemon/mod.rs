@@ -17,6 +17,7 @@ mod contacts;
 mod control;
 mod doubles;
 mod effects;
+mod explain;
 mod files;
 mod gate;
 mod reload;
@@ -63,7 +64,7 @@ use uncounted::Refused;
 /// # Errors
 /// When it cannot start, with what the operator is to do about it.
 pub async fn run(options: Options) -> Result<(), Failure> {
-    let (daemon, inputs) = start::start(options).await?;
+    let (daemon, inputs) = start::start(options.in_full()).await?;
     daemon.serve(inputs).await;
     Ok(())
 }

@@ -36,6 +36,9 @@ const SAVE_STORE_EVERY: Duration = Duration::from_secs(30);
 /// And with a short TTL at least in this part of it, so that a restart finds leases that still run.
 const SAVE_STORE_TTL_PART: u32 = 5;
 
+/// A peer that has shown up is told of by its label, which its record brings a moment later; without one for so long, by its id.
+const NAMELESS_FOR: Duration = Duration::from_secs(10);
+
 impl Daemon {
     /// Serves until SIGTERM or SIGINT.
     pub(super) async fn serve(mut self, inputs: Inputs) {
@@ -133,7 +136,8 @@ impl Daemon {
             gossip::Event::PeerUp { node, addr } => self.peer_up(node, addr),
             gossip::Event::PeerDown { node, addr } => {
                 if self.contacts.down(node) {
-                    let label = self.label_of(node);
+                    self.introduce(node, addr);
+                    let label = self.label_or_id(node);
                     journal::event(events::PEER_DOWN).host(&label).peer(&addr).log(format_args!(
                         "{label} ({addr}) is not heard any more; its names stay until its lease is over"
                     ));
@@ -185,14 +189,30 @@ impl Daemon {
     }
 
     fn peer_up(&mut self, node: NodeId, address: std::net::SocketAddr) {
-        if self.contacts.up(node, address, Instant::now()) {
-            let label = self.label_of(node);
+        // Whether it is news, its contact remembers until it has been told.
+        self.contacts.up(node, address, Instant::now());
+        self.hope_for_peers();
+    }
+
+    /// Tells of the peers that have shown up, each when it has said its name, or has not for a while.
+    pub(super) fn introduce_peers(&mut self) {
+        let due = self
+            .contacts
+            .unnamed()
+            .filter(|(node, _, since)| self.label_of(*node).is_some() || since.elapsed() >= NAMELESS_FOR);
+        for (node, address, _) in due.collect::<Vec<_>>() {
+            self.introduce(node, address);
+        }
+    }
+
+    fn introduce(&mut self, node: NodeId, address: std::net::SocketAddr) {
+        if self.contacts.named(node) {
+            let label = self.label_or_id(node);
             journal::event(events::PEER_UP)
                 .host(&label)
                 .peer(&address)
                 .log(format_args!("{label} ({address}) is there"));
         }
-        self.hope_for_peers();
     }
 
     /// Once a peer has shown up, there is somebody to synchronise with.
@@ -297,10 +317,14 @@ impl Daemon {
         }
     }
 
-    fn label_of(&self, node: NodeId) -> String {
-        let entry = self.node.store().host_by_id(mesher_claims::keys::NodeId(node.to_bytes()));
-        let record = entry.and_then(|entry| entry.record());
-        record.map_or_else(|| node.to_string(), |record| record.label.to_string())
+    /// What a peer is called, once its record has come.
+    fn label_of(&self, node: NodeId) -> Option<String> {
+        let entry = self.node.store().host_by_id(mesher_claims::keys::NodeId(node.to_bytes()))?;
+        Some(entry.record()?.label.to_string())
+    }
+
+    fn label_or_id(&self, node: NodeId) -> String {
+        self.label_of(node).unwrap_or_else(|| node.to_string())
     }
 }
 

@@ -97,6 +97,13 @@ with subtest("configuration"):
     assert wrong(alpha, "configuration", "is not there").startswith("cp /usr/share/doc/data-mesher/examples/config.toml")
     alpha.succeed("test -s /usr/share/doc/data-mesher/examples/config.toml", good)
 
+with subtest("a wrong configuration leaves open which secret is meant"):
+    alpha.succeed(f"mv {SECRET} /root/secret", f"echo 'nmaes = 1' >> {CONFIGURATION}")
+    secret = [f for f in doctor(alpha) if f["check"] == "network secret"]
+    assert secret[0]["outcome"] == "unclear" and "which may name another file, is wrong" in secret[0]["message"], secret
+    alpha.succeed(f"mv /root/secret {SECRET}", good)
+    well(alpha)
+
 with subtest("network secret"):
     broken(f"chmod 644 {SECRET}", "network secret", "others may read this secret")
     broken("mesherctl network secret add", "network secret", "holds 2 secrets, and the daemon uses 1")
@@ -122,7 +129,13 @@ with subtest("nsswitch.conf"):
         ("files dns mesher", "asks dns before mesher"),
         ("files resolve [!UNAVAIL=return] mesher dns", "ends lookups at resolve [!UNAVAIL=return]"),
     ):
-        broken(f"sed -i 's/^hosts:.*/hosts: {line}/' /etc/nsswitch.conf", "nsswitch", words)
+        alpha.succeed(f"sed -i 's/^hosts:.*/hosts: {line}/' /etc/nsswitch.conf")
+        mend = wrong(alpha, "nsswitch", words)
+        # A lookup that fails because of it is mended by the same, and not by emptying a cache.
+        for lookup in [f for f in doctor(alpha) if f["check"] == "lookup" and f["outcome"] == "wrong"]:
+            assert lookup["run"] == mend, lookup
+        alpha.succeed(mend)
+        well(alpha)
     broken("sed -i '/^hosts:/d' /etc/nsswitch.conf", "nsswitch", "has no line hosts:")
     alpha.succeed("cp /root/nsswitch.conf /etc/")
 
@@ -158,6 +171,9 @@ with subtest("service and socket"):
     start = wrong(alpha, "service", "is inactive")
     assert "data-mesher" in wrong(alpha, "control socket", "cannot reach the daemon")
     assert wrong(alpha, "hosts table", "is stale") == start
+    # What only the daemon can know is not held against anybody while it is off.
+    others = [f for f in doctor(alpha) if f["check"] in ("bootstrap", "time") and f["outcome"] == "wrong"]
+    assert not others, others
     alpha.succeed(start)
     well(alpha)
     broken(f"systemctl disable {SERVICE} {SOCKET}", "service", "does not start at boot")
@@ -181,6 +197,17 @@ with subtest("time: what cannot be found out is not taken for right"):
     status, known = alpha.execute("timedatectl show --property=NTPSynchronized --value")
     now = [f for f in doctor(alpha) if f["check"] == "time"]
     assert (now[0]["outcome"] == "ok") == (known.strip() == "yes"), (known, now)
+
+with subtest("a second daemon, started by hand in another directory"):
+    alpha.succeed("mkdir /srv/other", "cp -p /etc/data-mesher/network.secret /srv/other/")
+    alpha.succeed("sed -e 's|^id = |secret_file = \"/srv/other/network.secret\"\\nid = |' -e 's/^bootstrap_nodes = .*/port = 7950/'"
+                  f" {CONFIGURATION} > /srv/other/config.toml")
+    alpha.succeed("systemd-run --quiet --unit=other --property=WorkingDirectory=/srv/other"
+                  " mesherd --config config.toml --state-dir state --runtime-dir run")
+    alpha.wait_until_succeeds("mesherctl --socket /srv/other/run/mesherd.sock status", timeout=20)
+    table = [f for f in doctor(alpha, "--socket /srv/other/run/mesherd.sock") if f["check"] == "hosts table"]
+    assert table[0]["outcome"] == "ok" and table[0]["message"].startswith("/srv/other/run/hosts.table: fresh"), table
+    alpha.succeed("systemctl stop other.service", "rm -r /srv/other")
 
 with subtest("no peer left"):
     beta.crash()

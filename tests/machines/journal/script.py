@@ -62,6 +62,20 @@ with subtest("nothing is written while nothing happens"):
     alpha.sleep(6)
     assert (len(entries(alpha)), len(entries(beta))) == before
 
+with subtest("peers are told of by their names, not by numbers"):
+    # beta knew nothing of alpha when it met it.
+    beta.wait_until_succeeds(f"journalctl --quiet --unit={SERVICE} MESHER_HOST=alpha | grep -F 'alpha (192.168.1.1:7946) is there'", timeout=30)
+
+with subtest("explain: a name that a wildcard answers"):
+    alpha.succeed("mesherctl claim '*.mercury'")
+    wait_for_answers([beta], {"moon.mercury.sol": EARTH_AT_ALPHA}, 20)
+    text = beta.succeed("mesherctl explain moon.mercury")
+    for words in ("nobody holds moon.mercury.sol itself, so *.mercury.sol answers: alpha holds", "alpha, *.mercury.sol  holds it", "(by a wildcard)", "from the nsswitch source mesher"):
+        assert words in text, (words, text)
+    alpha.succeed("mesherctl release '*.mercury'")
+    wait_for_answers([beta], {"moon.mercury.sol": []}, 20)
+    assert beta.execute("mesherctl explain moon.mercury")[0] == 1
+
 with subtest("explain: who claims it, since when, by which rule, until when, what the table and programs say"):
     text = beta.succeed("mesherctl explain earth")
     for words in ("alpha holds earth.sol: of 2 claims that count, its is the earliest unbroken one", "CLAIMED BY", "SINCE",
