@@ -228,4 +228,20 @@ mod unit_tests {
         let git = [package("one", "1.0.0", "MIT", "git+https://example.org/one")];
         assert_eq!(sources(&rules.sources, &git).expect("rules").len(), 1);
     }
+
+    #[test]
+    fn every_dependency_has_its_line_in_the_page() {
+        let read = |name: &str| fs::read_to_string(paths::repository().join(name)).expect(name);
+        let manifest: toml::Table = toml::from_str(&read("Cargo.toml")).expect("the workspace");
+        let page = read("docs/dependencies.md");
+        let (used, _) = page.split_once("## Looked at and not used").expect("the page's two parts");
+        let named: Vec<&str> =
+            used.split(|c: char| !c.is_ascii_alphanumeric() && !"-_".contains(c)).collect();
+        let dependencies = manifest["workspace"]["dependencies"].as_table().expect("dependencies");
+        // The workspace's own crates are given by their paths.
+        let foreign = dependencies.iter().filter(|(_, how)| how.get("path").is_none());
+        let missing: Vec<&String> =
+            foreign.map(|(name, _)| name).filter(|name| !named.contains(&name.as_str())).collect();
+        assert!(missing.is_empty(), "no word in docs/dependencies.md on {missing:?}");
+    }
 }
