@@ -73,7 +73,7 @@ pub struct Host {
     pub interfaces: Vec<String>,
     /// `addresses`: announced beside, or instead of, the interfaces'.
     pub addresses: Vec<IpAddr>,
-    /// `link_local`: whether link-local addresses are announced too, each with its scope. Default: no.
+    /// `link_local`: whether link-local addresses are announced, and those of peers answered, with this machine's scope. Default: no.
     pub link_local: bool,
     /// `certificate_file`: this machine's certificate, where the network asks for one. A file that is not there is none. A
     /// systemd credential `host.cert` counts too: of two, the one signed later.

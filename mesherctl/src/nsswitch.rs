@@ -88,12 +88,25 @@ pub(crate) fn ask(source: &str, name: &str) -> Option<Vec<String>> {
     Some(addresses)
 }
 
-/// What programs get: through all sources, with nscd in between, if there is one. In the order of getaddrinfo(3), each once.
+/// An address without the interface it means something on.
+pub(crate) fn unscoped(address: &str) -> &str {
+    address.split_once('%').map_or(address, |(address, _)| address)
+}
+
+/// What programs get: through all sources, with nscd in between, if there is one. In the order of getaddrinfo(3), each once;
+/// a link-local address with its interface.
 pub(crate) fn getaddrinfo(name: &str) -> Option<Vec<String>> {
-    use std::net::ToSocketAddrs;
+    use std::net::{SocketAddr, ToSocketAddrs};
     let mut addresses: Vec<String> = Vec::new();
     for address in (name, 0).to_socket_addrs().ok()? {
-        let address = address.ip().to_string();
+        let address = match address {
+            SocketAddr::V6(v6) if v6.scope_id() != 0 => {
+                let interface = nix::net::if_::if_indextoname(v6.scope_id()).ok();
+                let interface = interface.and_then(|name| name.into_string().ok());
+                format!("{}%{}", v6.ip(), interface.unwrap_or_else(|| v6.scope_id().to_string()))
+            }
+            address => address.ip().to_string(),
+        };
         if !addresses.contains(&address) {
             addresses.push(address);
         }

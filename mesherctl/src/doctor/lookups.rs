@@ -133,7 +133,8 @@ pub(super) fn answers(machine: &Machine<'_>, way: &[Finding]) -> Option<Finding>
     let entry = table.find(&name).ok().flatten()?;
     let v6 = entry.v6.iter().map(|v6| v6.address.to_string());
     let expected: BTreeSet<String> = entry.v4.iter().map(ToString::to_string).chain(v6).collect();
-    let found: BTreeSet<String> = nsswitch::getaddrinfo(&name).unwrap_or_default().into_iter().collect();
+    let found = nsswitch::getaddrinfo(&name).unwrap_or_default();
+    let found: BTreeSet<String> = found.iter().map(|found| nsswitch::unscoped(found).to_owned()).collect();
     // Without a route for a family the C library leaves its addresses out.
     if !found.is_empty() && found.is_subset(&expected) {
         let found: Vec<String> = found.into_iter().collect();

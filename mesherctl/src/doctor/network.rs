@@ -73,8 +73,27 @@ pub(super) fn bootstrap(machine: &Machine<'_>) -> Vec<Finding> {
         Some(_) => Seen::Nobody,
     };
     let mut findings: Vec<Finding> = shut.into_iter().map(out_of_reach).collect();
-    findings.extend(sent.into_iter().map(|(node, probes)| judge(node, probes, peers, seen, begun)));
+    let domain = machine.status().and_then(|status| status.network.domain.as_deref());
+    findings.extend(sent.into_iter().map(|(node, probes)| match (node, domain) {
+        (BootstrapNode::Name { name, .. }, Some(domain)) if probes.is_err() && is_below(name, domain) => {
+            of_the_mesh(node, domain)
+        }
+        _ => judge(node, probes, peers, seen, begun),
+    }));
     findings
+}
+
+/// Whether a name is one under a domain.
+fn is_below(name: &str, domain: &str) -> bool {
+    let (name, domain) = (name.trim_end_matches('.').to_ascii_lowercase(), domain.to_ascii_lowercase());
+    name.strip_suffix(&domain).is_some_and(|above| above.ends_with('.'))
+}
+
+fn of_the_mesh(node: &BootstrapNode, domain: &str) -> Finding {
+    let text = format!(
+        "{node} is a name of the mesh itself ({domain}), which cannot lead to the mesh: give an address, or a name that DNS has"
+    );
+    Finding::wrong("bootstrap", text, "mesherctl peers")
 }
 
 /// Whether the list leads to nobody but this machine itself: then nobody is waited for.
@@ -300,6 +319,14 @@ mod tests {
         assert!(expects_nobody(&[node("127.0.0.1:7946"), node("[::1]:7946")]));
         assert!(!expects_nobody(&[node("127.0.0.1:7946"), node("192.0.2.1:7946")]));
         assert!(!expects_nobody(&[BootstrapNode::Name { name: "gateway.example.org".into(), port: 7946 }]));
+    }
+
+    #[test]
+    fn a_name_of_the_mesh_is_told_from_others() {
+        assert!(is_below("Earth.sol.", "SOL") && is_below("a.b.sol", "sol"));
+        assert!(
+            !is_below("sol", "sol") && !is_below("console", "sol") && !is_below("sol.example.org", "sol")
+        );
     }
 
     #[test]

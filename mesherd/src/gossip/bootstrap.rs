@@ -14,6 +14,7 @@ use super::carrier::supervisor::Command;
 use super::node_id::NodeId;
 use super::port::PortCommand;
 use super::resolve::{BootstrapNode, Resolver};
+use crate::systemd::rate_limit::RateLimit;
 
 /// The first pause between attempts; each is twice the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -89,6 +90,8 @@ pub(crate) struct Bootstrap {
     pub(crate) port: mpsc::Sender<PortCommand>,
     pub(crate) carrier: mpsc::UnboundedSender<Command>,
     pub(crate) shared: Arc<Shared>,
+    /// What is told of names that are not found: each attempt says the same.
+    pub(crate) told: RateLimit<String>,
 }
 
 impl Bootstrap {
@@ -116,7 +119,7 @@ impl Bootstrap {
         }
     }
 
-    async fn attempt(&self, schedule: &mut Schedule) -> bool {
+    async fn attempt(&mut self, schedule: &mut Schedule) -> bool {
         let (answer, heard) = oneshot::channel();
         if self.port.send(PortCommand::Heard(answer)).await.is_err() {
             return false;
@@ -155,24 +158,33 @@ impl Bootstrap {
         members.into_iter().filter(|member| member.alive).map(|member| member.node).collect()
     }
 
-    async fn addresses(&self, node: &BootstrapNode) -> Vec<SocketAddr> {
+    async fn addresses(&mut self, node: &BootstrapNode) -> Vec<SocketAddr> {
         match node {
             BootstrapNode::Addr(addr) => vec![normalise(*addr)],
             BootstrapNode::Name(name, port) => {
                 let found = match timeout(LOOKUP, self.resolver.lookup(name)).await {
                     Ok(Ok(found)) => found,
-                    Ok(Err(error)) => {
-                        log::info!("bootstrap node {node} is not found: {error}");
-                        Vec::new()
-                    }
-                    Err(_) => {
-                        log::info!("bootstrap node {node} is not found within {LOOKUP:?}");
-                        Vec::new()
-                    }
+                    Ok(Err(error)) => self.not_found(node, &format!(": {error}")),
+                    Err(_) => self.not_found(node, &format!(" within {LOOKUP:?}")),
                 };
                 found.into_iter().map(|ip| normalise(SocketAddr::new(ip, *port))).collect()
             }
         }
+    }
+}
+
+/// Every name is tried for ever, and told of so often.
+pub(crate) const TOLD_EVERY: Duration = Duration::from_secs(3_600);
+
+impl Bootstrap {
+    /// No addresses, and a line in the journal if one is due: of each node and reason one in a while, with the count of the others.
+    fn not_found(&mut self, node: &BootstrapNode, why: &str) -> Vec<std::net::IpAddr> {
+        let what = format!("bootstrap node {node} is not found{why}");
+        if let Some(left_out) = self.told.check(what.clone(), Instant::now().into_std()) {
+            let more = if left_out > 0 { format!(" ({left_out} more like it since)") } else { String::new() };
+            log::info!("{what}{more}; a name is looked up in /etc/hosts and DNS, never in the mesh itself");
+        }
+        Vec::new()
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::addresses::normalise;
-use super::bootstrap::Bootstrap;
+use super::bootstrap::{Bootstrap, TOLD_EVERY};
 use super::carrier::filter::{Filter, Known};
 use super::carrier::intake::Intake;
 use super::carrier::message::MAX_RECORDS;
@@ -17,6 +17,7 @@ use super::counters::Counters;
 use super::port::{Port, PortCommand};
 use super::wire::Wire;
 use super::{BootstrapNode, Event, Gate, GossipConfig, Secrets};
+use crate::systemd::rate_limit::RateLimit;
 
 /// Commands and messages that wait between tasks.
 const QUEUE: usize = 1024;
@@ -93,6 +94,7 @@ impl Origin {
             port: port.clone(),
             carrier: carrier.clone(),
             shared,
+            told: RateLimit::new(TOLD_EVERY, 256),
         };
         tasks.spawn(bootstrap_task.run());
         let tasks = Arc::new(tokio::sync::Mutex::new(tasks));

@@ -1,6 +1,7 @@
 # `mesherctl doctor`: one thing is broken at a time, the doctor names it, and the command it gives mends it.
 
 import json
+import time
 
 SERVICE = "data-mesher.service"
 SOCKET = "data-mesher.socket"
@@ -160,6 +161,15 @@ with subtest("bootstrap"):
     broken(nodes("192.168.1.99"), "bootstrap", "192.168.1.99:7946 cannot be reached: No route to host", mend=good)
     broken(nodes("203.0.113.1"), "bootstrap", "203.0.113.1:7946 cannot be reached: Network is unreachable", mend=good)
     broken(nodes("nowhere.invalid"), "bootstrap", "nowhere.invalid:7946 has no address", mend=good)
+    broken(nodes("mars.sol", "192.168.1.2"), "bootstrap", "mars.sol:7946 is a name of the mesh itself (sol), which cannot lead to the mesh", mend=good)
+    # It is tried for ever, and told once.
+    alpha.succeed(nodes("mars.sol", "192.168.1.2"), "mesherctl reload")
+    told = "journalctl --quiet -u data-mesher | grep 'bootstrap node mars.sol:7946 is not found'"
+    alpha.wait_until_succeeds(told, timeout=30)
+    # Each attempt comes after twice the pause of the one before: by then there were several more.
+    time.sleep(6)
+    assert len(alpha.succeed(told).splitlines()) == 1, alpha.succeed(told)
+    alpha.succeed(good, "mesherctl reload")
 
 with subtest("hosts table"):
     broken(f"chmod 600 {TABLE}", "hosts table", "not everybody may read it")
@@ -192,8 +202,8 @@ with subtest("what the daemon itself warns of"):
 with subtest("time: what cannot be found out is not taken for right"):
     said = alpha.succeed("systemd-run --quiet --wait --pipe --property=SystemCallFilter=~adjtimex "
                          "--property=SystemCallErrorNumber=EPERM mesherctl doctor --json")
-    time = [f for f in json.loads(said)["checks"] if f["check"] == "time"]
-    assert time[0]["outcome"] == "unclear" and "does not say" in time[0]["message"], time
+    clock = [f for f in json.loads(said)["checks"] if f["check"] == "time"]
+    assert clock[0]["outcome"] == "unclear" and "does not say" in clock[0]["message"], clock
     status, known = alpha.execute("timedatectl show --property=NTPSynchronized --value")
     now = [f for f in doctor(alpha) if f["check"] == "time"]
     assert (now[0]["outcome"] == "ok") == (known.strip() == "yes"), (known, now)
