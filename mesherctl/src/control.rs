@@ -44,11 +44,11 @@ pub(crate) fn reload(out: &Output, socket: &Path, config: &Path) -> Result<(), F
     // Not those of some other daemon, such as one that was started by hand.
     let is_its_own = Path::new(&status.config_file) == config;
     if !is_its_own && config != Path::new(mesher_config::DEFAULT_CONFIG_FILE) {
-        eprintln!(
+        crate::output::tell(format_args!(
             "mesherctl: the daemon reads {}, as it was started with, and not {}",
             status.config_file,
             config.display()
-        );
+        ));
     }
     let secrets = if is_its_own { secrets_to_bring(config)? } else { None };
     let reloaded: Reloaded = client.call(&Call::Reload { secrets })?;

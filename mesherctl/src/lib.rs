@@ -50,7 +50,7 @@ pub fn main() -> ExitCode {
         Err(failure) => {
             let text = failure.to_string();
             if !text.is_empty() {
-                eprintln!("mesherctl: {text}");
+                crate::output::tell(format_args!("mesherctl: {text}"));
             }
             failure.exit_code()
         }

@@ -183,6 +183,11 @@ fn visible_width(text: &str) -> usize {
     width
 }
 
+/// A line for the person at the terminal, on standard error. Who has gone away is not told.
+pub(crate) fn tell(text: impl fmt::Display) {
+    drop(writeln!(io::stderr().lock(), "{text}"));
+}
+
 /// A number of things: `1 name`, `2 names`.
 pub(crate) fn count(number: u64, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })

@@ -336,3 +336,19 @@ fn whoever_stops_reading_the_output_hears_no_complaint() {
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
     assert_eq!(stdout(&output).lines().count(), 1);
 }
+
+/// `mesherctl … 2>&1 | head -1`: what is said to nobody changes nothing of how it ends.
+#[test]
+fn nobody_reads_the_errors_and_the_exit_status_is_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let (hosts, table) = (path(dir.path(), "hosts"), path(dir.path(), "hosts.table"));
+    fs::write(&hosts, "nonsense\n".repeat(10_000)).unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let status = Command::new(env!("CARGO_BIN_EXE_mesherctl"))
+        .args(["table", "compile", &hosts, "-o", &table])
+        .stderr(writer)
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(1), "{status}");
+}

@@ -43,7 +43,7 @@ pub(crate) fn certify(out: &Output, arguments: &CertifyArguments) -> Result<(), 
     }
     signer.announce(describe(&body));
     if arguments.dry_run {
-        eprintln!("Nothing was signed: --dry-run");
+        crate::output::tell(format_args!("Nothing was signed: --dry-run"));
         return if out.is_json() { out.json(&shown(&body, None)) } else { Ok(()) };
     }
     let record = Record::Certificate(signer.sign(body.clone()));

@@ -42,10 +42,10 @@ pub(crate) fn revoke(out: &Output, socket: &Path, arguments: &RevokeArguments) -
         )));
     }
     if next.admission == Admission::Open && !arguments.undo {
-        eprintln!(
+        crate::output::tell(format_args!(
             "Note: this network is open to all that hold its secret: who holds it can come back under another host key. \
              Change the secret too (mesherctl network secret add), or ask for certificates (mesherctl network set --admission certified)."
-        );
+        ));
     }
     finish(out, socket, &signer, next, arguments.dry_run)
 }
@@ -62,7 +62,7 @@ fn finish(
     let revision = next.revision;
     let shown = Shown { id: signer.network().to_string(), settings: Some((&next).into()) };
     if dry_run {
-        eprintln!("Nothing was signed: --dry-run");
+        crate::output::tell(format_args!("Nothing was signed: --dry-run"));
         return if out.is_json() { out.json(&shown) } else { Ok(()) };
     }
     let file = signer.write(next)?;

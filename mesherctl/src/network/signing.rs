@@ -78,7 +78,10 @@ impl Signer {
 
 /// Says on standard error what is about to be signed.
 pub(super) fn announce(key_file: &Path, network: NetworkId, what: impl fmt::Display) {
-    eprintln!("About to sign with {}, for the network {network}:\n{what}", key_file.display());
+    crate::output::tell(format_args!(
+        "About to sign with {}, for the network {network}:\n{what}",
+        key_file.display()
+    ));
 }
 
 /// What to do with new settings once they are signed.
