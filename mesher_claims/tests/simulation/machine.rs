@@ -6,7 +6,6 @@ use mesher_claims::address::Addresses;
 use mesher_claims::keys::{HostKey, NetworkId, SecretKey};
 use mesher_claims::names::ClaimName;
 use mesher_claims::node::{Node, NodeConfig, OwnState, SavedOwn};
-use mesher_claims::record::{CertificateBody, Signed};
 use mesher_claims::store::{SavedStore, Store};
 use mesher_claims::time::Now;
 
@@ -166,10 +165,6 @@ pub fn key(number: usize) -> SecretKey {
     SecretKey::from_seed(&seed)
 }
 
-pub fn network_key() -> SecretKey {
-    SecretKey::from_seed(&[200; 32])
-}
-
 /// The addresses of a machine, in their `variant`th form.
 pub fn addresses(number: usize, variant: u8) -> Addresses {
     let (high, low) = (number / 250, number % 250 + 1);
@@ -179,16 +174,4 @@ pub fn addresses(number: usize, variant: u8) -> Addresses {
 
 pub fn name(number: usize) -> ClaimName {
     ["earth", "mars", "*.earth", "Grafana.earth", "venus", "pluto"][number].parse().unwrap()
-}
-
-pub fn certificate(machine: &Machine) -> Signed<CertificateBody> {
-    let body = CertificateBody {
-        host: machine.me,
-        label: machine.config.label.clone(),
-        patterns: (0..6).map(|number| name(number).as_str().parse().unwrap()).collect(),
-        not_before_ms: 0,
-        not_after_ms: 1 << 47,
-        serial: 1,
-    };
-    Signed::sign(&network_key().network_id(), &network_key(), body)
 }

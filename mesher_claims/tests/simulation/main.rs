@@ -8,6 +8,9 @@
 #![allow(unreachable_pub, reason = "modules of a test have no outside")]
 #![allow(clippy::disallowed_methods, reason = "how long a search may take is told by a real clock")]
 
+mod administrator;
+mod agenda;
+mod daemon;
 mod machine;
 mod network;
 mod operations;
@@ -16,4 +19,5 @@ mod plan;
 mod random;
 mod rng;
 mod run;
+mod traffic;
 mod world;

@@ -8,10 +8,12 @@ use mesher_claims::record::{ClaimBody, ClaimState, HostBody, MAX_STAMP, Record, 
 use mesher_claims::store::AgedRecord;
 use mesher_claims::time::Age;
 
-use super::machine::{addresses, key, name, network_key};
+use super::administrator::{network_key, sign_settings};
+use super::daemon::Input;
+use super::machine::{addresses, key, name};
 use super::oracle::Checked;
 use super::plan::Op;
-use super::world::{Input, World, sign_settings};
+use super::world::World;
 
 impl World {
     pub fn apply(&mut self, op: &Op) -> Checked {
