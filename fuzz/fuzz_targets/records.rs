@@ -77,17 +77,7 @@ fn running_node(network: &SecretKey) -> (Now, Node) {
         has_peers: false,
         certificate: None,
     };
-    let settings = SettingsBody {
-        revision: 1,
-        domain: "sol".parse().expect("a domain"),
-        claim_ttl_ms: 10_000,
-        admission: mesher_claims::record::Admission::Open,
-        witnesses: vec![],
-        former_witnesses: vec![],
-        revoked: vec![],
-        allow_loopback: false,
-        allow_public_domain: false,
-    };
+    let settings = SettingsBody::new("sol".parse().expect("a domain"), 10_000);
     let key = SecretKey::from_seed(&[1; 32]);
     let mut node = Node::start(network.network_id(), key, 7, config, Store::default(), None, now);
     node.bring_settings(now, Signed::sign(&network.network_id(), network, settings));

@@ -4,7 +4,7 @@
 use mesher_claims::address::Addresses;
 use mesher_claims::keys::SecretKey;
 use mesher_claims::record::{
-    Admission, CertificateBody, ClaimBody, ClaimState, HostBody, Record, SettingsBody, Signed, StatementBody,
+    CertificateBody, ClaimBody, ClaimState, HostBody, Record, SettingsBody, Signed, StatementBody,
 };
 use mesher_claims::store::{AgedRecord, Store};
 use mesher_claims::time::{Age, Now};
@@ -29,14 +29,8 @@ fn settings(revision: u64) -> Record {
     let network = SecretKey::from_seed(&[200; 32]);
     let body = SettingsBody {
         revision,
-        domain: "sol".parse().unwrap(),
-        claim_ttl_ms: 10_000,
-        admission: Admission::Open,
         witnesses: (1..=2).map(|number| key(number).host_key()).collect(),
-        former_witnesses: vec![],
-        revoked: vec![],
-        allow_loopback: false,
-        allow_public_domain: false,
+        ..SettingsBody::new("sol".parse().unwrap(), 10_000)
     };
     Record::Settings(Signed::sign(&network.network_id(), &network, body))
 }

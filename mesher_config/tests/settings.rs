@@ -1,22 +1,12 @@
 //! The settings file: what is written is read back, and nothing else is.
 
 use mesher_claims::keys::SecretKey;
-use mesher_claims::record::{Admission, CertificateBody, Record, SettingsBody, Signed};
+use mesher_claims::record::{CertificateBody, Record, SettingsBody, Signed};
 use mesher_config::certificate;
 use mesher_config::settings::{SettingsError, read, to_file_text};
 
 fn signed(key: &SecretKey) -> Record {
-    let body = SettingsBody {
-        revision: 1,
-        domain: "sol".parse().unwrap(),
-        claim_ttl_ms: 10_000,
-        admission: Admission::Open,
-        witnesses: vec![],
-        former_witnesses: vec![],
-        revoked: vec![],
-        allow_loopback: false,
-        allow_public_domain: false,
-    };
+    let body = SettingsBody::new("sol".parse().unwrap(), 10_000);
     Record::Settings(Signed::sign(&key.network_id(), key, body))
 }
 

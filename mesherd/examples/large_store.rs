@@ -8,9 +8,7 @@ use std::time::Instant;
 
 use mesher_claims::address::Addresses;
 use mesher_claims::keys::SecretKey;
-use mesher_claims::record::{
-    Admission, ClaimBody, ClaimState, HostBody, Record, SettingsBody, Signed, Verifier,
-};
+use mesher_claims::record::{ClaimBody, ClaimState, HostBody, Record, SettingsBody, Signed, Verifier};
 use mesher_claims::store::Store;
 use mesher_claims::time::{Age, Now};
 use mesher_claims::view::View;
@@ -56,17 +54,7 @@ fn main() {
 /// Settings, and for each host its record and its claims.
 fn records(network: &SecretKey, hosts: u64) -> Vec<Record> {
     let id = network.network_id();
-    let settings = SettingsBody {
-        revision: 1,
-        domain: "sol".parse().expect("a domain"),
-        claim_ttl_ms: 86_400_000,
-        admission: Admission::Open,
-        witnesses: vec![],
-        former_witnesses: vec![],
-        revoked: vec![],
-        allow_loopback: false,
-        allow_public_domain: false,
-    };
+    let settings = SettingsBody::new("sol".parse().expect("a domain"), 86_400_000);
     let mut records = vec![Record::Settings(Signed::sign(&id, network, settings))];
     for number in 0..hosts {
         let mut seed = [1; 32];

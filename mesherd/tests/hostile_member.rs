@@ -420,17 +420,7 @@ impl Mallory {
 }
 
 fn own_settings() -> SettingsBody {
-    SettingsBody {
-        revision: 99,
-        domain: "sol".parse().unwrap(),
-        claim_ttl_ms: 3_000,
-        admission: Admission::Open,
-        witnesses: vec![],
-        former_witnesses: vec![],
-        revoked: vec![],
-        allow_loopback: true,
-        allow_public_domain: false,
-    }
+    SettingsBody { revision: 99, allow_loopback: true, ..SettingsBody::new("sol".parse().unwrap(), 3_000) }
 }
 
 /// A certificate for `host`, called mallory, on earth, for an hour.

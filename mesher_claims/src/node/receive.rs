@@ -232,7 +232,7 @@ mod tests {
     use crate::keys::SecretKey;
     use crate::message::Standing;
     use crate::node::NodeConfig;
-    use crate::record::{Admission, SettingsBody};
+    use crate::record::SettingsBody;
     use crate::store::{DigestEntry, LOOKED_AT, Store};
 
     const NOW: Now = Now { boot_ms: 1_000, wall_ms: 1_700_000_000_000 };
@@ -250,17 +250,8 @@ mod tests {
         let id = network.network_id();
         let mut node =
             Node::start(id, SecretKey::from_seed(&[2; 32]), 7, config, Store::default(), None, NOW);
-        let settings = SettingsBody {
-            revision: 1,
-            domain: "sol".parse().unwrap(),
-            claim_ttl_ms: 600_000,
-            admission: Admission::Open,
-            witnesses: vec![],
-            former_witnesses: vec![],
-            revoked: vec![],
-            allow_loopback: true,
-            allow_public_domain: false,
-        };
+        let settings =
+            SettingsBody { allow_loopback: true, ..SettingsBody::new("sol".parse().unwrap(), 600_000) };
         node.bring_settings(NOW, Signed::sign(&id, &network, settings));
         node.tick(NOW);
         assert_eq!(node.phase(), Phase::Running);

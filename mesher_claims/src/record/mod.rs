@@ -211,17 +211,7 @@ mod tests {
     #[test]
     fn what_breaks_its_own_rules_is_not_taken_from_disk_either() {
         let signed = |claim_ttl_ms| {
-            let settings = SettingsBody {
-                revision: 1,
-                domain: "sol".parse().unwrap(),
-                claim_ttl_ms,
-                admission: Admission::Open,
-                witnesses: vec![],
-                former_witnesses: vec![],
-                revoked: vec![],
-                allow_loopback: false,
-                allow_public_domain: false,
-            };
+            let settings = SettingsBody::new("sol".parse().unwrap(), claim_ttl_ms);
             Signed::sign(&network(), &key(), settings).encode()
         };
         assert!(Signed::<SettingsBody>::decode_trusted(&signed(MIN_CLAIM_TTL_MS)).is_ok());

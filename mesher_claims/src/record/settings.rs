@@ -50,6 +50,24 @@ pub struct SettingsBody {
     pub allow_public_domain: bool,
 }
 
+impl SettingsBody {
+    /// The settings a network starts with where nothing else is asked for: revision 1, open to whoever holds its secret, without
+    /// witnesses, nobody revoked, and nothing allowed that is not always so.
+    pub fn new(domain: Domain, claim_ttl_ms: u64) -> Self {
+        Self {
+            revision: 1,
+            domain,
+            claim_ttl_ms,
+            admission: Admission::Open,
+            witnesses: Vec::new(),
+            former_witnesses: Vec::new(),
+            revoked: Vec::new(),
+            allow_loopback: false,
+            allow_public_domain: false,
+        }
+    }
+}
+
 impl Body for SettingsBody {
     const KIND: &'static str = "settings";
 

@@ -34,14 +34,10 @@ pub fn sign_settings(
     let witnesses: Vec<HostKey> = machines.iter().map(|machine| machine.me).take(witnesses).collect();
     let body = SettingsBody {
         revision,
-        domain: "sol".parse().unwrap(),
-        claim_ttl_ms,
         admission: if plan.certified { Admission::Certified } else { Admission::Open },
         former_witnesses: former.iter().copied().filter(|host| !witnesses.contains(host)).collect(),
         witnesses,
-        revoked: vec![],
-        allow_loopback: false,
-        allow_public_domain: false,
+        ..SettingsBody::new("sol".parse().unwrap(), claim_ttl_ms)
     };
     let network = network_key();
     Signed::sign(&network.network_id(), &network, body)

@@ -106,14 +106,9 @@ impl World {
     pub fn settings(&self, revision: u64, claim_ttl_ms: u64) -> Signed<SettingsBody> {
         let body = SettingsBody {
             revision,
-            domain: "sol".parse().unwrap(),
-            claim_ttl_ms,
             admission: self.admission,
             witnesses: self.witnesses.iter().map(|name| self.key(name).host_key()).collect(),
-            former_witnesses: vec![],
-            revoked: vec![],
-            allow_loopback: false,
-            allow_public_domain: false,
+            ..SettingsBody::new("sol".parse().unwrap(), claim_ttl_ms)
         };
         Signed::sign(&self.network(), &self.network_key, body)
     }

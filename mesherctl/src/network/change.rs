@@ -152,17 +152,7 @@ mod tests {
     use super::*;
 
     fn settings() -> SettingsBody {
-        SettingsBody {
-            revision: 1,
-            domain: "sol".parse().unwrap(),
-            claim_ttl_ms: 10_000,
-            admission: Admission::Open,
-            witnesses: vec![],
-            former_witnesses: vec![],
-            revoked: vec![],
-            allow_loopback: false,
-            allow_public_domain: false,
-        }
+        SettingsBody::new("sol".parse().unwrap(), 10_000)
     }
 
     #[test]

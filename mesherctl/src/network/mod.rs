@@ -96,15 +96,13 @@ fn first_settings(arguments: &InitArguments) -> Result<SettingsBody, Failure> {
     let domain = &arguments.domain;
     check_domain(domain, arguments.allow_public_domain)?;
     let body = SettingsBody {
-        revision: 1,
-        domain: domain.clone(),
-        claim_ttl_ms: u64::try_from(arguments.claim_ttl.as_millis()).unwrap_or(u64::MAX),
         admission: arguments.admission.into(),
-        witnesses: Vec::new(),
-        former_witnesses: Vec::new(),
-        revoked: Vec::new(),
         allow_loopback: arguments.allow_loopback,
         allow_public_domain: arguments.allow_public_domain,
+        ..SettingsBody::new(
+            domain.clone(),
+            u64::try_from(arguments.claim_ttl.as_millis()).unwrap_or(u64::MAX),
+        )
     };
     body.check().map_err(|refusal| {
         Failure::Other(format!("--claim-ttl {}: {refusal}", format_duration(arguments.claim_ttl)))

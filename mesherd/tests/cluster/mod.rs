@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use mesher_claims::keys::SecretKey;
-use mesher_claims::record::{Admission, Record, SettingsBody, Signed};
+use mesher_claims::record::{Record, SettingsBody, Signed};
 use mesher_config::secret::SecretBytes;
 use mesher_control::Call;
 use mesher_control::types::{Metrics, Reloaded, Status};
@@ -64,14 +64,8 @@ impl Cluster {
     pub fn write_settings_with(&self, revision: u64, change: impl FnOnce(&mut SettingsBody)) {
         let mut settings = SettingsBody {
             revision,
-            domain: "sol".parse().unwrap(),
-            claim_ttl_ms: self.ttl_ms,
-            admission: Admission::Open,
-            witnesses: vec![],
-            former_witnesses: vec![],
-            revoked: vec![],
             allow_loopback: true,
-            allow_public_domain: false,
+            ..SettingsBody::new("sol".parse().unwrap(), self.ttl_ms)
         };
         change(&mut settings);
         let record = Record::Settings(Signed::sign(&self.key.network_id(), &self.key, settings));
