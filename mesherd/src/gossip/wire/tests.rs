@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::super::tests::Rng;
+use super::super::tests::random_bytes;
 use super::datagram::{Channel, MAX_DATAGRAM};
 use super::seal::Sealer;
 use super::sessions::TOKEN_KEY_LIFETIME;
@@ -20,7 +20,7 @@ fn secrets(of: &[u8]) -> Secrets {
 
 /// Starts of the same node differ in `start`, as the kernel's random numbers would.
 fn wire(n: u8, start: u64, secret: &[u8], now: Instant) -> Wire {
-    let mut rng = Rng(u64::from(n) << 32 | start);
+    let mut rng = fastrand::Rng::with_seed(u64::from(n) << 32 | start);
     let random = Box::new(move |bytes: &mut [u8]| rng.fill(bytes));
     Wire::new(now, NodeId::from_bytes([n; 8]), b"net", secrets(secret), random, Arc::default())
 }
@@ -93,10 +93,10 @@ fn strangers_get_neither_in_nor_an_answer() {
     assert!(messages.is_empty() && datagrams.iter().all(|(from, _)| *from == 1), "{datagrams:?}");
     assert_eq!(two.counters.snapshot().unknown_key, 1);
     let seed = 7;
-    let mut rng = Rng(seed);
+    let mut rng = fastrand::Rng::with_seed(seed);
     for round in 0..3_000 {
-        let len = rng.next() as usize % (MAX_DATAGRAM + 100);
-        let mut bytes = rng.bytes(len);
+        let len = rng.usize(..MAX_DATAGRAM + 100);
+        let mut bytes = random_bytes(&mut rng, len);
         if round % 2 == 0 && len > 5 {
             // A known version and key id.
             bytes[0] = 1;
@@ -112,15 +112,15 @@ fn strangers_get_neither_in_nor_an_answer() {
 fn a_member_that_writes_garbage_does_no_harm() {
     let now = Instant::now();
     let seed = 11;
-    let mut rng = Rng(seed);
+    let mut rng = fastrand::Rng::with_seed(seed);
     let mut two = wire(2, 0, &[1], now);
     let sealer = Sealer::new(secrets(&[1]), b"net");
     for round in 0..3_000 {
-        let len = rng.next() as usize % 1100;
-        let mut plain = rng.bytes(len);
+        let len = rng.usize(..1100);
+        let mut plain = random_bytes(&mut rng, len);
         if len > 50 {
-            plain[0] = 1 + (rng.next() % 5) as u8;
-            if rng.next().is_multiple_of(2) {
+            plain[0] = rng.u8(1..=5);
+            if rng.bool() {
                 // A good token, so that the bodies are read too.
                 let session = u64::from_le_bytes(plain[9..17].try_into().unwrap()) % 64;
                 plain[9..17].copy_from_slice(&session.to_le_bytes());
@@ -230,13 +230,13 @@ fn large_messages_survive_loss() {
     for seed in 0..40 {
         let mut now = Instant::now();
         let (mut one, mut two) = (wire(1, seed, &[1], now), wire(2, seed, &[1], now));
-        let mut rng = Rng(seed);
-        let len = 30_000 + (rng.next() % 100_000) as usize;
-        let message = rng.bytes(len);
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let len = rng.usize(30_000..130_000);
+        let message = random_bytes(&mut rng, len);
         send(&mut one, now, &message);
         // Without repetition, 5 % of loss would let through at most one in four even of the shortest.
         for _ in 0..100 {
-            let (messages, _) = exchange(now, &mut one, &mut two, || rng.next().is_multiple_of(20));
+            let (messages, _) = exchange(now, &mut one, &mut two, || rng.u8(..20) == 0);
             arrived += messages.iter().filter(|arrived| arrived.bytes == message).count();
             now += Duration::from_millis(30);
             one.tick(now);
