@@ -1,6 +1,7 @@
 //! The control socket as callers find it: by our own client, by another crate's, and by those who mean harm.
 
 use std::io::{BufReader, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use mesher_control::types::{
 };
 use mesher_control::{Call, Client, ClientError, Error};
 use mesherd::control::{AccessPolicy, Asked, Limits, Request, Server, bind};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 use tokio::sync::{broadcast, mpsc};
 
 /// An answer comes within this, even on a machine that is busy with other tests; whoever had to wait for a caller that is slow on
@@ -306,7 +308,8 @@ fn a_thousand_idle_connections_hurt_nobody() {
 
 #[test]
 fn a_thousand_half_requests_hurt_nobody_and_end_in_time() {
-    let request_time = Duration::from_millis(700);
+    // Long enough that whoever sends a whole request gets it there, on a busy machine too.
+    let request_time = Duration::from_secs(5);
     let limits = Limits { connections: 2_000, connections_per_user: 2_000, request_time, ..patient() };
     let running = Running::start(AccessPolicy::by_hand(), limits);
     let begun = Instant::now();
@@ -359,7 +362,12 @@ fn callers_who_do_not_read_their_replies_cost_a_bounded_sum() {
             stream
         })
         .collect();
-    std::thread::sleep(Duration::from_millis(500));
+    // Nobody reads before the others have been hung up on: each reply that is taken makes room for another.
+    let begun = Instant::now();
+    while lazy.iter().filter(|stream| is_hung_up(stream)).count() < 7 {
+        assert!(begun.elapsed() < SOON, "callers who do not read are all waited for");
+        std::thread::sleep(Duration::from_millis(20));
+    }
     running.assert_serves("with replies not taken");
     let complete = lazy.iter_mut().filter_map(|stream| {
         stream.set_read_timeout(Some(SOON)).unwrap();
@@ -369,6 +377,13 @@ fn callers_who_do_not_read_their_replies_cost_a_bounded_sum() {
     });
     let complete = complete.count();
     assert!((1..=5).contains(&complete), "{complete} of 12 were kept waiting for");
+}
+
+/// Whether the other end has closed the connection, whatever is still to be read from it.
+fn is_hung_up(stream: &UnixStream) -> bool {
+    let mut polled = [PollFd::new(stream.as_fd(), PollFlags::empty())];
+    nix::poll::poll(&mut polled, PollTimeout::ZERO).unwrap();
+    polled[0].revents().is_some_and(|events| events.contains(PollFlags::POLLHUP))
 }
 
 /// What the child of the next test does: claims a name at the socket it is told, and shows the outcome.
@@ -389,10 +404,13 @@ fn everyone_may_read_and_the_group_may_change() {
         eprintln!("skipped: needs root, to become other users");
         return;
     }
-    let running = Running::start(AccessPolicy::new(990, Some(980)), Limits::default());
+    let running = Running::start(AccessPolicy::new(990, Some(980)), patient());
     // Where the others may run it from, whatever the modes of the directories above the build's.
     let program = running.dir.path().join("child");
-    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    // By another process: one that another test starts would hold a file open that this one has written, and it could not be run.
+    let copied =
+        std::process::Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program).status();
+    assert!(copied.unwrap().success());
     let claim_as = |uid: u32, gid: u32, groups: &'static [u32]| {
         let mut command = std::process::Command::new(&program);
         command

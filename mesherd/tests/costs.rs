@@ -4,7 +4,6 @@
 mod attack;
 mod cluster;
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use attack::Rng;
@@ -18,13 +17,14 @@ use mesher_claims::store::{Digest, DigestEntry};
 use mesher_claims::time::Age;
 use mesher_control::Call;
 
-const SOON: Duration = Duration::from_secs(30);
-const MALLORY: [u8; 4] = [127, 0, 0, 9];
+const SOON: Duration = Duration::from_secs(60);
+/// The last number of the attacker's address.
+const MALLORY: u8 = 9;
 const MIB: u64 = 1 << 20;
 
 #[test]
 fn node_ids_and_hosts_without_end_end_at_the_limits() {
-    let cluster = Cluster::new(18_414, 600_000);
+    let cluster = Cluster::new(600_000);
     let mut alpha = cluster.daemon("alpha", 1, &["earth"], &[]);
     let mut beta = cluster.daemon("beta", 2, &["mars"], &[1]);
     alpha.start_and_hold("earth.sol", SOON);
@@ -33,16 +33,15 @@ fn node_ids_and_hosts_without_end_end_at_the_limits() {
     let before = alpha.memory().0;
     let mut rng = Rng::new();
     let network = cluster.key.network_id();
-    let host = Host::new(network, [66; 32], "mallory", MALLORY).host_key();
+    let host = Host::new(network, [66; 32], "mallory", cluster.ip(MALLORY)).host_key();
     // A million, and hosts beyond their bound, when asked for: a debug build on a busy machine takes minutes for them.
     let wanted =
         std::env::var("MESHER_NODE_IDS").ok().and_then(|text| text.parse().ok()).unwrap_or(100_000u64);
-    let (mut said, mut source) = (0u64, 0u8);
+    let (mut said, mut source) = (0u64, 100u8);
     while said < wanted {
         // Each address may send two hundred messages at once.
         source += 1;
-        let from = SocketAddr::from(([127, 0, 9, source], cluster.port));
-        let mut member = Member::join(&cluster, host, from, &alpha);
+        let mut member = Member::join(&cluster, host, cluster.at_port(source), &alpha);
         for _ in 0..150.min((wanted - said).div_ceil(1_200)) {
             member.say(CARRIER, &syn_ack(&invented(&mut rng, 1_200), &[]));
             said += 1_200;
@@ -71,13 +70,13 @@ fn node_ids_and_hosts_without_end_end_at_the_limits() {
 /// Five thousand hosts that sign, each for itself.
 fn hosts_end_at_their_bound(cluster: &Cluster, alpha: &Daemon, before: u64) {
     let network = cluster.key.network_id();
-    let host = Host::new(network, [66; 32], "mallory", MALLORY).host_key();
-    let mut member = Member::join(cluster, host, SocketAddr::from(([127, 0, 9, 200], cluster.port)), alpha);
+    let host = Host::new(network, [66; 32], "mallory", cluster.ip(MALLORY)).host_key();
+    let mut member = Member::join(cluster, host, cluster.at_port(200), alpha);
     let mut records = Vec::new();
     for number in 0..5_000u32 {
         let mut seed = [0xbb; 32];
         seed[..4].copy_from_slice(&number.to_le_bytes());
-        records.push(Host::new(network, seed, "legion", MALLORY).record());
+        records.push(Host::new(network, seed, "legion", cluster.ip(MALLORY)).record());
     }
     for _ in 0..3 {
         for message in pushes(records.clone()) {
@@ -105,8 +104,8 @@ fn used(daemon: &Daemon) -> Duration {
 
 /// A member with a host key of its own, on an address of its own.
 fn mallory(cluster: &Cluster, alpha: &Daemon, address: u8) -> Member {
-    let host = Host::new(cluster.key.network_id(), [66; 32], "mallory", MALLORY).host_key();
-    Member::join(cluster, host, SocketAddr::from(([127, 0, 9, address], cluster.port)), alpha)
+    let host = Host::new(cluster.key.network_id(), [66; 32], "mallory", cluster.ip(MALLORY)).host_key();
+    Member::join(cluster, host, cluster.at_port(address), alpha)
 }
 
 /// Says all of it as fast as the rate limits let it pass, and then goes on asking the daemon for what it counts: returns the
@@ -142,7 +141,7 @@ fn a_member_that_shows_and_asks_for_thousands_of_hosts_keeps_nobody_waiting() {
     for count in
         counts.split(',').map(|text| text.parse::<u32>().expect("MESHER_HOSTS: numbers, with commas"))
     {
-        let cluster = Cluster::new(18_416, 600_000);
+        let cluster = Cluster::new(600_000);
         let mut alpha = cluster.daemon("alpha", 1, &["earth"], &[]);
         alpha.start_and_hold("earth.sol", SOON);
         let network = cluster.key.network_id();
@@ -150,7 +149,7 @@ fn a_member_that_shows_and_asks_for_thousands_of_hosts_keeps_nobody_waiting() {
             let mut seed = [0xbb; 32];
             seed[..4].copy_from_slice(&number.to_le_bytes());
             // All under one label, which is told to the operator.
-            Host::new(network, seed, "legion", MALLORY).record()
+            Host::new(network, seed, "legion", cluster.ip(MALLORY)).record()
         };
         let records: Vec<_> = (0..count).map(record).collect();
         let shown = |number: u32| DigestEntry {

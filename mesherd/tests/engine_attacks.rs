@@ -7,7 +7,7 @@ mod attack;
 mod cluster;
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use attack::Rng;
 use attack::carrier::{Delta, Entry, Run, ack, invented, read_digest, read_records, record, syn, syn_ack};
@@ -16,8 +16,9 @@ use attack::records::{Host, now_ms, pushes};
 use cluster::Cluster;
 use mesher_control::Call;
 
-const SOON: Duration = Duration::from_secs(30);
-const MALLORY: [u8; 4] = [127, 0, 0, 9];
+const SOON: Duration = Duration::from_secs(60);
+/// The last number of the attacker's address.
+const MALLORY: u8 = 9;
 const MIB: u64 = 1 << 20;
 
 /// What the attacker has learnt of the victim.
@@ -116,23 +117,22 @@ fn attacks(known: &Known, rng: &mut Rng) -> Vec<(&'static str, Vec<Vec<u8>>)> {
 
 #[test]
 fn no_row_of_the_attack_table_stops_the_victims_claims() {
-    let cluster = Cluster::new(18_411, 90_000);
+    let cluster = Cluster::new(90_000);
     let mut alpha = cluster.daemon("alpha", 1, &["earth"], &[]);
     let mut beta = cluster.daemon("beta", 2, &["mars"], &[1]);
     alpha.start_and_hold("earth.sol", SOON);
     beta.start_and_hold("mars.sol", SOON);
     beta.wait_for("earth.sol", Some(alpha.address), SOON);
-    let mallory = Host::new(cluster.key.network_id(), [66; 32], "mallory", MALLORY);
-    let address = |port| SocketAddr::from((MALLORY, port));
+    let mallory = Host::new(cluster.key.network_id(), [66; 32], "mallory", cluster.ip(MALLORY));
     let own = Run {
         node: mesher_claims::keys::NodeId::from(mallory.host_key()).0,
         generation: now_ms(),
-        addr: address(cluster.port),
+        addr: cluster.at_port(MALLORY),
     };
     // One session lies to the victim, the other to beta about the victim.
-    let mut to_alpha = Member::join(&cluster, mallory.host_key(), address(cluster.port), &alpha);
-    let mut to_beta = Member::join(&cluster, mallory.host_key(), address(cluster.port + 1), &beta);
-    let victim = SocketAddr::new(alpha.address, cluster.port);
+    let mut to_alpha = Member::join(&cluster, mallory.host_key(), cluster.at_port(MALLORY), &alpha);
+    let mut to_beta = Member::join(&cluster, mallory.host_key(), cluster.at_port(MALLORY + 1), &beta);
+    let victim = SocketAddr::new(alpha.address, cluster.port());
     let before = [alpha.memory().0, beta.memory().0];
     let mut rng = Rng::new();
     let known = learn(&mut to_beta, own, victim);
@@ -179,15 +179,20 @@ fn no_row_of_the_attack_table_stops_the_victims_claims() {
 
 #[test]
 fn pieces_that_never_make_a_message_and_messages_too_long_cost_a_bounded_sum() {
-    let cluster = Cluster::new(18_413, 60_000);
+    let cluster = Cluster::new(60_000);
     let mut alpha = cluster.daemon("alpha", 1, &["earth"], &[]);
     alpha.start_and_hold("earth.sol", SOON);
     let before = alpha.memory().0;
-    let host = Host::new(cluster.key.network_id(), [66; 32], "mallory", MALLORY).host_key();
+    let host = Host::new(cluster.key.network_id(), [66; 32], "mallory", cluster.ip(MALLORY)).host_key();
     let full = [7; MAX_PIECE];
-    for source in 0..10u8 {
-        let from = SocketAddr::from(([127, 0, 9, 1 + source], cluster.port));
-        let mut member = Member::join(&cluster, host, from, &alpha);
+    let counts =
+        || (alpha.metric("mesher_gossip_no_room_total"), alpha.metric("mesher_gossip_malformed_total"));
+    // Ten times; on a busy machine, which loses much of it before the daemon sees it, more often.
+    for source in 0..100u8 {
+        if source >= 10 && counts().0 > 3_000 && counts().1 > 3_000 {
+            break;
+        }
+        let mut member = Member::join(&cluster, host, cluster.at_port(100 + source), &alpha);
         for id in 0..1_200u32 {
             let piece = member.piece(if id % 2 == 0 { CARRIER } else { APPLICATION }, id, 0, 238, &full);
             member.send(&piece);
@@ -199,19 +204,21 @@ fn pieces_that_never_make_a_message_and_messages_too_long_cost_a_bounded_sum() {
         // A value of a mebibyte: no message is that long.
         member.say(APPLICATION, &vec![1; 1 << 20]);
     }
-    let (refused, malformed) =
-        (alpha.metric("mesher_gossip_no_room_total"), alpha.metric("mesher_gossip_malformed_total"));
+    let (refused, malformed) = counts();
     eprintln!(
         "{refused} pieces found no room, {malformed} were malformed; {} KiB before, {} KiB at most",
         before >> 10,
         alpha.memory().1 >> 10
     );
-    assert!(refused > 3_000, "{refused} of 12,000 pieces found no room");
+    assert!(refused > 3_000, "{refused} pieces found no room");
     assert!(malformed > 3_000, "{malformed} pieces of messages too long were refused");
     assert!(alpha.memory().1 < before + 16 * MIB, "{} KiB at most", alpha.memory().1 >> 10);
     // Its time over, the memory is free for others.
-    std::thread::sleep(Duration::from_secs(4));
-    assert!(alpha.metric("mesher_gossip_unfinished_total") > 1_000);
+    let begin = Instant::now();
+    while alpha.metric("mesher_gossip_unfinished_total") <= 1_000 {
+        assert!(begin.elapsed() < SOON, "{} given up", alpha.metric("mesher_gossip_unfinished_total"));
+        std::thread::sleep(Duration::from_millis(50));
+    }
     let mut beta = cluster.daemon("beta", 2, &["mars"], &[1]);
     beta.start_and_hold("mars.sol", SOON);
     alpha.wait_for("mars.sol", Some(beta.address), SOON);
@@ -219,15 +226,14 @@ fn pieces_that_never_make_a_message_and_messages_too_long_cost_a_bounded_sum() {
 
 #[test]
 fn loopback_addresses_of_a_member_are_kept_out_of_the_table() {
-    let cluster = Cluster::new(18_415, 60_000);
+    let cluster = Cluster::new(60_000);
     cluster.write_settings_with(1, |settings| settings.allow_loopback = false);
     let mut alpha = cluster.daemon("alpha", 1, &["earth"], &[]);
     alpha.start();
     alpha.wait_socket(SOON);
-    let mut mallory = Host::new(cluster.key.network_id(), [66; 32], "mallory", MALLORY);
+    let mut mallory = Host::new(cluster.key.network_id(), [66; 32], "mallory", cluster.ip(MALLORY));
     mallory.addresses.push(IpAddr::from([192, 0, 2, 9]));
-    let mut member =
-        Member::join(&cluster, mallory.host_key(), SocketAddr::from((MALLORY, cluster.port)), &alpha);
+    let mut member = Member::join(&cluster, mallory.host_key(), cluster.at_port(MALLORY), &alpha);
     let records = vec![mallory.claim("trap", 5), mallory.record()];
     for message in pushes(records) {
         member.say(APPLICATION, &message);

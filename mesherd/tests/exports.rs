@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use cluster::Cluster;
 
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(60);
 
 /// A DNS server of others, with what docs/exports.md puts into its configuration. Ended when dropped.
 struct Server {
@@ -18,13 +18,11 @@ struct Server {
 }
 
 impl Server {
-    /// Starts a program in the foreground. `configure` writes its configuration for a port and returns the arguments.
-    fn start(program: &str, package: &str, configure: impl FnOnce(u16) -> Vec<String>) -> Self {
-        // Nobody else takes it in between: only the tests of this file ask for such ports.
-        let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let child = Command::new(program).args(configure(free.port())).stderr(Stdio::null()).spawn();
+    /// Starts a program in the foreground.
+    fn start(program: &str, package: &str, address: SocketAddr, arguments: &[String]) -> Self {
+        let child = Command::new(program).args(arguments).stderr(Stdio::null()).spawn();
         let child = child.unwrap_or_else(|error| panic!("{program} is needed (Debian: {package}): {error}"));
-        Self { child, address: free }
+        Self { child, address }
     }
 
     /// What `systemctl reload` sends either of them.
@@ -117,31 +115,37 @@ fn block_of_the_page(file: &str, directory: &Path) -> String {
     block.replace("/run/data-mesher/exports", directory.to_str().unwrap()) + "\n"
 }
 
-fn unbound(directory: &Path) -> Server {
-    Server::start("unbound", "unbound", |port| {
-        let configuration = directory.join("unbound.conf");
-        // With the root's keys, as Debian has it: the validator must not take the zone for a forgery.
-        let own = format!(
-            "server:\n directory: \"{0}\"\n chroot: \"\"\n username: \"\"\n pidfile: \"{0}/unbound.pid\"\n interface: 127.0.0.1@{port}\n \
-             use-syslog: no\n trust-anchor-file: \"/usr/share/dns/root.key\"\nremote-control:\n control-enable: no\n",
-            directory.display()
-        );
-        std::fs::write(&configuration, own + &block_of_the_page("unbound.conf.d/mesh.conf", directory))
-            .unwrap();
-        vec!["-d".into(), "-c".into(), configuration.display().to_string()]
-    })
+fn unbound(directory: &Path, address: SocketAddr) -> Server {
+    let configuration = directory.join("unbound.conf");
+    // With the root's keys, as Debian has it: the validator must not take the zone for a forgery.
+    let own = format!(
+        "server:\n directory: \"{0}\"\n chroot: \"\"\n username: \"\"\n pidfile: \"{0}/unbound.pid\"\n interface: {1}@{2}\n \
+         use-syslog: no\n trust-anchor-file: \"/usr/share/dns/root.key\"\n\
+         remote-control:\n control-enable: no\n",
+        directory.display(),
+        address.ip(),
+        address.port()
+    );
+    std::fs::write(&configuration, own + &block_of_the_page("unbound.conf.d/mesh.conf", directory)).unwrap();
+    Server::start(
+        "unbound",
+        "unbound",
+        address,
+        &["-d".into(), "-c".into(), configuration.display().to_string()],
+    )
 }
 
-fn dnsmasq(directory: &Path) -> Server {
-    Server::start("dnsmasq", "dnsmasq-base", |port| {
-        let configuration = directory.join("dnsmasq.conf");
-        // It keeps its rights: another user could not look into this test's directory.
-        let own = format!(
-            "port={port}\nlisten-address=127.0.0.1\nbind-interfaces\nno-resolv\nno-hosts\nuser=root\ngroup=root\npid-file\n"
-        );
-        std::fs::write(&configuration, own + &block_of_the_page("dnsmasq.d/mesh.conf", directory)).unwrap();
-        vec!["--keep-in-foreground".into(), format!("--conf-file={}", configuration.display())]
-    })
+fn dnsmasq(directory: &Path, address: SocketAddr) -> Server {
+    let configuration = directory.join("dnsmasq.conf");
+    // It keeps its rights: another user could not look into this test's directory.
+    let own = format!(
+        "port={}\nlisten-address={}\nbind-interfaces\nno-resolv\nno-hosts\nuser=root\ngroup=root\npid-file\n",
+        address.port(),
+        address.ip()
+    );
+    std::fs::write(&configuration, own + &block_of_the_page("dnsmasq.d/mesh.conf", directory)).unwrap();
+    let arguments = ["--keep-in-foreground".into(), format!("--conf-file={}", configuration.display())];
+    Server::start("dnsmasq", "dnsmasq-base", address, &arguments)
 }
 
 /// What BIND says of the page's block: the zone's serial, as its server would load it.
@@ -166,7 +170,7 @@ fn wait_until(what: &str, holds: impl Fn() -> bool) {
 
 #[test]
 fn unbound_dnsmasq_and_bind_read_what_the_page_configures_and_follow_the_names() {
-    let cluster = Cluster::new(17_982, 60_000);
+    let cluster = Cluster::new(60_000);
     let mut alpha = cluster.daemon("alpha", 1, &["earth", "*.earth", "under_score"], &[]);
     let (zone, hosts, metrics) =
         (alpha.dir.join("zone"), alpha.dir.join("hosts"), alpha.dir.join("mesher.prom"));
@@ -177,14 +181,18 @@ fn unbound_dnsmasq_and_bind_read_what_the_page_configures_and_follow_the_names()
     alpha.start();
     alpha.wait_for("earth.sol", Some(alpha.address), SOON);
     let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
-    wait_until("the zone has the name", || read(&zone).contains("earth 5 IN A 127.0.0.1"));
-    wait_until("the hosts file has the name", || read(&hosts).contains("127.0.0.1 earth.sol"));
-    let (unbound, dnsmasq) = (unbound(&alpha.dir), dnsmasq(&alpha.dir));
+    wait_until("the zone has the name", || read(&zone).contains(&format!("earth 5 IN A {}", alpha.address)));
+    wait_until("the hosts file has the name", || {
+        read(&hosts).contains(&format!("{} earth.sol", alpha.address))
+    });
+    let (unbound, dnsmasq) =
+        (unbound(&alpha.dir, cluster.at_port(53)), dnsmasq(&alpha.dir, cluster.at_port(54)));
+    let (first, second) = (alpha.address.to_string(), cluster.ip(9).to_string());
     for (name, addresses) in [
-        ("earth.sol", &["127.0.0.1"][..]),
-        ("EARTH.sol", &["127.0.0.1"]),
-        ("moon.earth.sol", &["127.0.0.1"]),
-        ("under_score.sol", &["127.0.0.1"]),
+        ("earth.sol", &[first.as_str()][..]),
+        ("EARTH.sol", &[&first]),
+        ("moon.earth.sol", &[&first]),
+        ("under_score.sol", &[&first]),
         ("mars.sol", &[]),
     ] {
         unbound.wait_for(name, addresses);
@@ -197,14 +205,14 @@ fn unbound_dnsmasq_and_bind_read_what_the_page_configures_and_follow_the_names()
     assert_eq!(serial_that_bind_loads(&alpha.dir), before.to_string());
     let text = text
         .replace("\"under_score\"", "\"mars\"")
-        .replace("addresses = [\"127.0.0.1\"]", "addresses = [\"::1\", \"127.0.0.9\"]");
+        .replace(&format!("addresses = [\"{first}\"]"), &format!("addresses = [\"::1\", \"{second}\"]"));
     std::fs::write(&config, text).unwrap();
     alpha.reload();
     wait_until("the zone has followed", || read(&zone).contains("mars 5 IN AAAA ::1"));
     wait_until("the hosts file has followed", || read(&hosts).contains("::1 mars.sol"));
     for server in [&unbound, &dnsmasq] {
         server.reload();
-        server.wait_for("mars.sol", &["127.0.0.9", "::1"]);
+        server.wait_for("mars.sol", &[&second, "::1"]);
         server.wait_for("under_score.sol", &[]);
     }
     assert!(serial(&read(&zone)) > before);

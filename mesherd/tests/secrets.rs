@@ -14,7 +14,7 @@ use mesher_config::secret::{SecretBytes, read_secret};
 use mesher_control::Call;
 use sha2::{Digest, Sha256};
 
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(60);
 
 fn chmod(path: &Path, mode: u32) {
     std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
@@ -36,7 +36,7 @@ fn refused(daemon: &mut Daemon) -> Option<i32> {
 
 #[test]
 fn secrets_that_others_may_read_are_refused_with_the_command_to_run() {
-    let cluster = Cluster::new(18_431, 60_000);
+    let cluster = Cluster::new(60_000);
     let mut alpha = cluster.daemon("alpha", 1, &["earth"], &[]);
     let secret = cluster.dir.path().join("network.secret");
     chmod(&secret, 0o644);
@@ -68,7 +68,7 @@ fn file_calls(daemon: &Daemon) -> Vec<String> {
 /// and goes on with it.
 #[test]
 fn a_host_key_is_made_once_and_on_disk_whatever_call_the_daemon_dies_at() {
-    let cluster = Cluster::new(18_432, 60_000);
+    let cluster = Cluster::new(60_000);
     // Somebody to send to.
     let mut alpha = cluster.daemon("alpha", 1, &["earth"], &[2]);
     let library = attack::shim(cluster.dir.path(), "files", "files.c");
@@ -130,7 +130,7 @@ fn forms(secret: &[u8; 32]) -> Vec<String> {
 
 #[test]
 fn no_secret_is_in_the_journal_at_any_level_nor_in_any_answer() {
-    let cluster = Cluster::new(18_433, 60_000);
+    let cluster = Cluster::new(60_000);
     let mut alpha = cluster.daemon("alpha", 1, &["earth"], &[]);
     let mut beta = cluster.daemon("beta", 2, &["mars"], &[1]);
     for daemon in [&mut alpha, &mut beta] {
@@ -210,7 +210,7 @@ fn a_network_secret_is_wiped_once_it_is_used_and_its_key_once_it_is_retired() {
         eprintln!("skipped: needs root, to look into another process");
         return;
     }
-    let cluster = Cluster::new(18_434, 60_000);
+    let cluster = Cluster::new(60_000);
     let mut alpha = cluster.daemon("alpha", 1, &["earth"], &[]);
     let file = cluster.dir.path().join("network.secret");
     let old = *read_secret(&file).unwrap().expose();
@@ -257,7 +257,7 @@ fn a_network_secret_is_wiped_once_it_is_used_and_its_key_once_it_is_retired() {
 
 #[test]
 fn a_daemon_that_crashes_leaves_no_core_dump() {
-    let cluster = Cluster::new(18_435, 60_000);
+    let cluster = Cluster::new(60_000);
     // What any other program would do here.
     let mut other = Command::new("sh");
     other.args(["-c", "kill -ABRT $$"]).current_dir(cluster.dir.path()).stderr(Stdio::null());

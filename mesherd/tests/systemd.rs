@@ -1,13 +1,20 @@
 //! The service manager's side of the daemon, from outside: sockets are passed, notifications received and the journal
 //! read as systemd would. The test program runs itself again as the service, under the name of the ignored test `child`.
 
+mod attack;
+mod cluster;
+
 use std::net::UdpSocket;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output};
+use std::time::Duration;
 
+use cluster::{Cluster, Daemon};
+use mesher_table::{Deadline, TableFile};
+use mesherd::publish::LEASE_AFTER_STOP;
 use mesherd::systemd::{events, journal, logging, notify, sockets};
 
 /// The program that a test starts: what it does is in `MESHER_TEST_CHILD`.
@@ -155,7 +162,7 @@ fn the_service_manager_is_told_in_its_own_words() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("notify");
     let manager = UnixDatagram::bind(&path).unwrap();
-    manager.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     let output = child_command("notify", "$$").env("NOTIFY_SOCKET", &path).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let receive = || {
@@ -183,7 +190,7 @@ fn the_journal_gets_the_fields() {
     }
     let dir = tempfile::tempdir().unwrap();
     let journald = UnixDatagram::bind(dir.path().join("socket")).unwrap();
-    journald.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
+    journald.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     let script = "mkdir -p /run/systemd && mount -t tmpfs tmpfs /run/systemd && mkdir /run/systemd/journal && \
                   mount --bind \"$JOURNAL_DIR\" /run/systemd/journal && \
                   exec \"$0\" --exact child --ignored --nocapture";
@@ -222,4 +229,37 @@ fn the_journal_gets_the_fields() {
     journald.set_nonblocking(true).unwrap();
     assert!(journald.recv(&mut buffer).is_err(), "a message below the level was written");
     assert_eq!(std::fs::read_to_string(dir.path().join("stderr")).unwrap(), "", "written twice");
+}
+
+/// A daemon that gets a signal as soon as anybody can see that its control socket is there.
+fn signalled_early(cluster: &Cluster, name: &str, signal: i32) -> Daemon {
+    let mut daemon = cluster.daemon(name, 1, &["earth"], &[]);
+    let library = attack::shim(&daemon.dir, "early", "early.c");
+    daemon.env.push(("LD_PRELOAD".into(), library.into()));
+    daemon.env.push(("MESHER_TEST_SIGNAL".into(), signal.to_string().into()));
+    daemon.start();
+    daemon
+}
+
+#[test]
+fn who_is_told_to_stop_before_it_serves_ends_in_order() {
+    let cluster = Cluster::new(60_000);
+    for (name, signal) in [("SIGTERM", libc::SIGTERM), ("SIGINT", libc::SIGINT)] {
+        let mut daemon = signalled_early(&cluster, &name.to_lowercase(), signal);
+        let status = daemon.child.take().unwrap().wait().unwrap();
+        assert!(status.success(), "{status}\n{}", daemon.log());
+        assert!(daemon.log().contains(&format!("stopping on {name}")), "{}", daemon.log());
+        let deadline =
+            TableFile::open(daemon.dir.join("run/hosts.table")).unwrap().header().unwrap().deadline;
+        let latest = Deadline::after(LEASE_AFTER_STOP);
+        assert!(deadline.to_word() <= latest.to_word(), "its names live on for longer than after a stop");
+    }
+}
+
+#[test]
+fn who_is_told_to_reload_before_it_serves_does_so_then() {
+    let cluster = Cluster::new(60_000);
+    let daemon = signalled_early(&cluster, "alpha", libc::SIGHUP);
+    daemon.wait_for("earth.sol", Some(daemon.address), Duration::from_secs(60));
+    daemon.wait_log("reloaded", Duration::from_secs(60));
 }

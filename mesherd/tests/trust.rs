@@ -4,7 +4,7 @@ mod cluster;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cluster::{Cluster, Daemon};
 use mesher_claims::keys::HostKey;
@@ -13,7 +13,7 @@ use mesher_config::secret::SecretBytes;
 use mesher_control::types::{Explanation, Name, Status};
 use mesher_control::{Call, Client};
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 const DAY_MS: u64 = 86_400_000;
 
 fn now_ms() -> u64 {
@@ -21,15 +21,26 @@ fn now_ms() -> u64 {
     u64::try_from(now.as_millis()).unwrap()
 }
 
-/// A certificate for a host and these names, for `valid_ms` from a minute ago.
-fn certify(cluster: &Cluster, host: HostKey, label: &str, names: &[&str], valid_ms: u64) -> Record {
+/// A certificate for a host and these names, for a day.
+fn certify(cluster: &Cluster, host: HostKey, label: &str, names: &[&str]) -> Record {
+    certify_for(cluster, host, label, names, [60_000, DAY_MS])
+}
+
+/// The same, valid since and for so many milliseconds.
+fn certify_for(
+    cluster: &Cluster,
+    host: HostKey,
+    label: &str,
+    names: &[&str],
+    [since_ms, for_ms]: [u64; 2],
+) -> Record {
     let now = now_ms();
     let body = CertificateBody {
         host,
         label: label.parse().unwrap(),
         patterns: names.iter().map(|name| name.parse().unwrap()).collect(),
-        not_before_ms: now - 60_000,
-        not_after_ms: now + valid_ms,
+        not_before_ms: now - since_ms,
+        not_after_ms: now + for_ms,
         serial: now,
     };
     Record::Certificate(Signed::sign(&cluster.key.network_id(), &cluster.key, body))
@@ -58,7 +69,7 @@ fn refused(status: &Status, name: &str) -> Option<String> {
 
 #[test]
 fn in_a_certified_network_a_claim_counts_by_its_certificate_and_falls_with_a_revocation() {
-    let cluster = Cluster::new(17_961, 30_000);
+    let cluster = Cluster::new(30_000);
     cluster.write_settings_with(1, |settings| settings.admission = Admission::Certified);
     let mut alpha = cluster.daemon("alpha", 1, &["earth"], &[1, 2]);
     let mut beta = cluster.daemon("beta", 2, &["mars", "*.mars"], &[1]);
@@ -79,12 +90,12 @@ fn in_a_certified_network_a_claim_counts_by_its_certificate_and_falls_with_a_rev
     assert_eq!(explained.claimants[0].reason, no_certificate);
 
     // A certificate that is dropped in is taken up with no reload and no restart.
-    drop_in(&alpha, &certify(&cluster, key_of(&alpha), "alpha", &["earth"], DAY_MS));
+    drop_in(&alpha, &certify(&cluster, key_of(&alpha), "alpha", &["earth"]));
     alpha.wait_for("earth.sol", Some(alpha.address), SOON);
     beta.wait_for("earth.sol", Some(alpha.address), SOON);
 
     // Somebody else's certificate, and one of another network, are refused with words.
-    drop_in(&beta, &certify(&cluster, key_of(&alpha), "alpha", &["*.sol", "mars"], DAY_MS));
+    drop_in(&beta, &certify(&cluster, key_of(&alpha), "alpha", &["*.sol", "mars"]));
     beta.wait_status("word on the wrong host", SOON, |status| {
         status.warnings.iter().any(|w| w.contains("the certificate is for the host key"))
     });
@@ -100,22 +111,17 @@ fn in_a_certified_network_a_claim_counts_by_its_certificate_and_falls_with_a_rev
     for (label, names, rule) in
         [("beta", &["jupiter"][..], "does not allow this name"), ("gamma", &["mars"], "is for another label")]
     {
-        drop_in(&beta, &certify(&cluster, key_of(&beta), label, names, DAY_MS));
+        drop_in(&beta, &certify(&cluster, key_of(&beta), label, names));
         beta.wait_status(rule, SOON, |s| refused(s, "mars.sol").is_some_and(|why| why.contains(rule)));
     }
     assert_eq!(alpha.lookup("mars.sol"), [] as [std::net::IpAddr; 0]);
 
     // A right one that has little of its life left: the names resolve, with a warning.
-    drop_in(&beta, &certify(&cluster, key_of(&beta), "beta", &["mars", "*.mars"], 25_000));
-    alpha.wait_for("mars.sol", Some(beta.address), SOON);
-    beta.wait_status("warning", SOON, |status| {
-        status.warnings.iter().any(|w| w.contains("certificate expires at"))
-            && status.host.certificate.as_ref().is_some_and(|certificate| certificate.expiring)
-    });
+    let life_ms = resolves_with_little_life_left(&cluster, &alpha, &beta);
     // It runs out, and the names with it, everywhere; a renewed one brings them back.
-    alpha.wait_for("mars.sol", None, Duration::from_secs(60));
+    alpha.wait_for("mars.sol", None, Duration::from_millis(life_ms) + SOON);
     assert!(beta.log().contains("certificate expires at"), "{}", beta.log());
-    drop_in(&beta, &certify(&cluster, key_of(&beta), "beta", &["mars", "*.mars"], DAY_MS));
+    drop_in(&beta, &certify(&cluster, key_of(&beta), "beta", &["mars", "*.mars"]));
     for daemon in [&alpha, &beta] {
         daemon.wait_for("mars.sol", Some(beta.address), SOON);
     }
@@ -128,13 +134,33 @@ fn in_a_certified_network_a_claim_counts_by_its_certificate_and_falls_with_a_rev
     });
     alpha.reload();
     for daemon in [&alpha, &beta] {
-        daemon.wait_for("mars.sol", None, Duration::from_secs(5));
+        daemon.wait_for("mars.sol", None, SOON);
         daemon.wait_for("earth.sol", Some(alpha.address), Duration::ZERO);
     }
     beta.wait_status("revocation", SOON, |s| {
         refused(s, "mars.sol").as_deref() == Some("its host is revoked")
     });
     old_settings_are_told(&cluster, &alpha);
+}
+
+/// Gives beta certificates that end soon, until one lives long enough for both to have seen it on this machine. Returns how long that
+/// is, in milliseconds.
+fn resolves_with_little_life_left(cluster: &Cluster, alpha: &Daemon, beta: &Daemon) -> u64 {
+    for life_ms in [20_000, 40_000, 80_000, 160_000] {
+        let life = [3 * life_ms, life_ms];
+        drop_in(beta, &certify_for(cluster, key_of(beta), "beta", &["mars", "*.mars"], life));
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_millis(life_ms) {
+            let status = beta.status();
+            let warned = status.warnings.iter().any(|w| w.contains("certificate expires at"))
+                && status.host.certificate.as_ref().is_some_and(|certificate| certificate.expiring);
+            if warned && alpha.lookup("mars.sol") == [beta.address] {
+                return life_ms;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+    panic!("no certificate that ends soon counts, or none with a warning\n{}{}", alpha.log(), beta.log());
 }
 
 /// A lower revision never wins: the reload that reads it warns, and so does the journal.
@@ -149,7 +175,7 @@ fn old_settings_are_told(cluster: &Cluster, alpha: &Daemon) {
 
 #[test]
 fn of_two_settings_of_one_revision_every_node_keeps_the_same() {
-    let cluster = Cluster::new(18_441, 30_000);
+    let cluster = Cluster::new(30_000);
     let mut alpha = cluster.daemon("alpha", 1, &["earth"], &[1, 2]);
     let mut beta = cluster.daemon("beta", 2, &["mars"], &[1]);
     let mut gamma = cluster.daemon("gamma", 3, &[], &[1, 2]);
@@ -168,7 +194,7 @@ fn of_two_settings_of_one_revision_every_node_keeps_the_same() {
     std::fs::write(&config, text.replace("[host]\n", &brought)).unwrap();
     alpha.reload();
     beta.reload();
-    let begin = std::time::Instant::now();
+    let begin = Instant::now();
     let ttl = |daemon: &Daemon| (daemon.status().network.revision, daemon.status().network.claim_ttl_ms);
     loop {
         let seen = [&alpha, &beta, &gamma].map(ttl);
@@ -195,7 +221,7 @@ fn of_two_settings_of_one_revision_every_node_keeps_the_same() {
 
 #[test]
 fn secret_and_certificate_may_come_as_credentials() {
-    let cluster = Cluster::new(18_442, 30_000);
+    let cluster = Cluster::new(30_000);
     cluster.write_settings_with(1, |settings| settings.admission = Admission::Certified);
     let mut alpha = cluster.daemon("alpha", 1, &["earth"], &[]);
     let credentials = alpha.dir.join("credentials");
@@ -208,7 +234,7 @@ fn secret_and_certificate_may_come_as_credentials() {
     alpha.wait_status("want of a certificate", SOON, |s| s.warnings.iter().any(|w| w.contains("has none")));
     let text = |serial_after_ms, names: &[&str]| {
         std::thread::sleep(Duration::from_millis(serial_after_ms));
-        let certificate = certify(&cluster, key_of(&alpha), "alpha", names, DAY_MS);
+        let certificate = certify(&cluster, key_of(&alpha), "alpha", names);
         mesher_config::certificate::to_file_text(&certificate, "for a test")
     };
     // systemd renews credentials at a restart, or at a reload where it is told to (RefreshOnReload=).
@@ -247,7 +273,7 @@ fn others(status: &Status) -> usize {
 
 #[test]
 fn the_secret_is_changed_with_no_lookup_lost_and_who_missed_it_says_so() {
-    let cluster = Cluster::new(17_962, 120_000);
+    let cluster = Cluster::new(120_000);
     let mut alpha = cluster.daemon("alpha", 1, &["earth"], &[1, 2]);
     let mut beta = cluster.daemon("beta", 2, &["mars"], &[1]);
     let mut gamma = cluster.daemon("gamma", 3, &["saturn"], &[1]);
@@ -303,7 +329,7 @@ fn the_secret_is_changed_with_no_lookup_lost_and_who_missed_it_says_so() {
     for daemon in [&alpha, &beta, &gamma] {
         daemon.wait_status("one secret everywhere", SOON, |s| others(s) == 0 && s.network.secrets.len() == 1);
     }
-    gamma.wait_status("end of the warning", Duration::from_secs(5), |status| status.warnings.is_empty());
+    gamma.wait_status("end of the warning", SOON, |status| status.warnings.is_empty());
 
     // The mesh works on under the new secret alone.
     let claimed: serde_json::Value = gamma.ask(&Call::Claim { name: "titan".into() });

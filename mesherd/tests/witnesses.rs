@@ -3,7 +3,6 @@
 mod attack;
 mod cluster;
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use attack::clock::Clock;
@@ -15,8 +14,9 @@ use mesher_claims::record::{Record, Signed, StatementBody};
 use mesher_control::Call;
 use mesher_control::types::{Claimant, Explanation, Standing};
 
-const SOON: Duration = Duration::from_secs(30);
-const MALLORY: [u8; 4] = [127, 0, 0, 9];
+const SOON: Duration = Duration::from_secs(60);
+/// The last number of the attacker's address.
+const MALLORY: u8 = 9;
 const DAY_S: i64 = 86_400;
 
 fn running(daemon: &mut Daemon) {
@@ -25,8 +25,8 @@ fn running(daemon: &mut Daemon) {
 }
 
 /// A network whose witnesses have these keys.
-fn network(port: u16, ttl_ms: u64, witnesses: &[HostKey]) -> Cluster {
-    let cluster = Cluster::new(port, ttl_ms);
+fn network(ttl_ms: u64, witnesses: &[HostKey]) -> Cluster {
+    let cluster = Cluster::new(ttl_ms);
     cluster.write_settings_with(1, |settings| settings.witnesses = witnesses.to_vec());
     cluster
 }
@@ -38,9 +38,7 @@ fn keys() -> [HostKey; 2] {
 
 /// What a daemon says of a label's claim on a name.
 fn claimant(daemon: &Daemon, name: &str, label: &str) -> Option<Claimant> {
-    let socket = daemon.dir.join("run").join(mesher_control::SOCKET_NAME);
-    let mut client = mesher_control::Client::connect(&socket).unwrap();
-    let explained: Explanation = client.call(&Call::Explain { name: name.into() }).ok()?;
+    let explained = daemon.try_ask::<Explanation>(&Call::Explain { name: name.into() }).ok()?;
     explained.claimants.into_iter().find(|claimant| claimant.label == label)
 }
 
@@ -59,7 +57,7 @@ fn wait_claimant(daemon: &Daemon, name: &str, label: &str, wanted: impl Fn(&Clai
 
 #[test]
 fn a_back_dated_claim_takes_no_name_that_witnesses_saw_earlier() {
-    let cluster = network(18_401, 60_000, &keys());
+    let cluster = network(60_000, &keys());
     let mut first = cluster.daemon("first", 1, &[], &[1, 2]);
     let mut second = cluster.daemon("second", 2, &[], &[1]);
     give_key(&first, [11; 32]);
@@ -72,10 +70,9 @@ fn a_back_dated_claim_takes_no_name_that_witnesses_saw_earlier() {
         daemon.wait_for("earth.sol", Some(alpha.address), SOON);
     }
     // Without witnesses the first of these would take the name: a claim of the year 1970.
-    let mut mallory = Host::new(cluster.key.network_id(), [66; 32], "mallory", MALLORY);
-    for (port, daemon) in [(18_401, &first), (18_402, &second), (18_403, &alpha)] {
-        let from = SocketAddr::from((MALLORY, port));
-        let mut member = Member::join(&cluster, mallory.host_key(), from, daemon);
+    let mut mallory = Host::new(cluster.key.network_id(), [66; 32], "mallory", cluster.ip(MALLORY));
+    for (number, daemon) in (MALLORY..).zip([&first, &second, &alpha]) {
+        let mut member = Member::join(&cluster, mallory.host_key(), cluster.at_port(number), daemon);
         let claim = mallory.claim("earth", 1);
         // It vouches for itself, too, which only witnesses may.
         let seq = mallory.next_seq();
@@ -109,7 +106,7 @@ fn a_back_dated_claim_takes_no_name_that_witnesses_saw_earlier() {
 
 #[test]
 fn with_all_witnesses_away_held_names_stay_and_new_claims_wait_and_say_so() {
-    let cluster = network(18_404, 600_000, &keys());
+    let cluster = network(600_000, &keys());
     let clock = Clock::new(cluster.dir.path(), "everybody's");
     let mut first = cluster.daemon("first", 1, &[], &[1, 2]);
     let mut second = cluster.daemon("second", 2, &[], &[1]);
@@ -185,8 +182,8 @@ fn with_all_witnesses_away_held_names_stay_and_new_claims_wait_and_say_so() {
 
 #[test]
 fn a_witness_with_a_wrong_clock_is_outvoted_and_reported() {
-    for (port, ahead_s, words) in [(18_405, DAY_S, "ahead of"), (18_406, -DAY_S, "behind")] {
-        let cluster = network(port, 60_000, &keys());
+    for (ahead_s, words) in [(DAY_S, "ahead of"), (-DAY_S, "behind")] {
+        let cluster = network(60_000, &keys());
         let clock = Clock::new(cluster.dir.path(), "wrong");
         clock.set_wall_ahead(ahead_s);
         let mut honest = cluster.daemon("honest", 1, &[], &[1, 2, 3]);
@@ -202,11 +199,10 @@ fn a_witness_with_a_wrong_clock_is_outvoted_and_reported() {
         wrong.wait_for("earth.sol", Some(alpha.address), SOON);
 
         // A member back-dates a claim on the held name, and tells the witness with the wrong clock first.
-        let mut mallory = Host::new(cluster.key.network_id(), [66; 32], "mallory", MALLORY);
+        let mut mallory = Host::new(cluster.key.network_id(), [66; 32], "mallory", cluster.ip(MALLORY));
         let messages = pushes(vec![mallory.claim("earth", 1), mallory.claim("moon", 1), mallory.record()]);
-        for (more, daemon) in (0..).zip([&wrong, &honest, &alpha]) {
-            let from = SocketAddr::from((MALLORY, port + 10 + more));
-            let mut member = Member::join(&cluster, mallory.host_key(), from, daemon);
+        for (number, daemon) in (MALLORY..).zip([&wrong, &honest, &alpha]) {
+            let mut member = Member::join(&cluster, mallory.host_key(), cluster.at_port(number), daemon);
             for message in &messages {
                 member.say(APPLICATION, message);
             }

@@ -331,9 +331,10 @@ mod tests {
 
     #[test]
     fn a_closed_port_and_no_way_are_told_apart() {
-        // A port that was free a moment ago, on an address of this machine that counts as foreign here.
-        let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        // An address of this machine that counts as foreign here. While the socket has the port on another one, the kernel gives it
+        // to nobody who asks for a port on all of them.
+        let socket = UdpSocket::bind("127.83.7.1:0").unwrap();
+        let closed = SocketAddr::from(([127, 83, 7, 2], socket.local_addr().unwrap().port()));
         socket.connect(closed).unwrap();
         socket.send(&[]).unwrap();
         let node = BootstrapNode::Address(closed);

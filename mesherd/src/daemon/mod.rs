@@ -24,6 +24,7 @@ mod reload;
 mod revive;
 mod secrets;
 mod serve;
+mod signals;
 mod start;
 mod status;
 mod traffic;
@@ -56,6 +57,7 @@ use contacts::Contacts;
 use doubles::Doubles;
 use gate::SharedVerifier;
 use secrets::SecretsInUse;
+use signals::Signals;
 use traffic::Traffic;
 use uncounted::Refused;
 
@@ -64,8 +66,11 @@ use uncounted::Refused;
 /// # Errors
 /// When it cannot start, with what the operator is to do about it.
 pub async fn run(options: Options) -> Result<(), Failure> {
+    // First of all: whoever finds the control socket there may tell the daemon to stop, and then it must end in order.
+    let signals = Signals::new()
+        .map_err(|error| Failure::Other(format!("the signals to stop cannot be caught: {error}")))?;
     let (daemon, inputs) = start::start(options.in_full()).await?;
-    daemon.serve(inputs).await;
+    daemon.serve(inputs, signals).await;
     Ok(())
 }
 

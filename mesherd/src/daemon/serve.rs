@@ -8,12 +8,12 @@ use mesher_claims::message::Message;
 use mesher_claims::node::Via;
 use mesher_claims::store::AgedRecord;
 use mesher_claims::time::Age;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use super::clock;
+use super::signals::{Signals, Told};
 use super::start::Inputs;
 use super::traffic::Purpose as SentFor;
 use super::{Daemon, addresses, start, words};
@@ -41,9 +41,8 @@ const NAMELESS_FOR: Duration = Duration::from_secs(10);
 
 impl Daemon {
     /// Serves until SIGTERM or SIGINT.
-    pub(super) async fn serve(mut self, inputs: Inputs) {
+    pub(super) async fn serve(mut self, inputs: Inputs, mut signals: Signals) {
         let Inputs { gossip: mut gossip_events, mut snapshots, control } = inputs;
-        let mut signals = Signals::new();
         let mut control = self.serve_control(control);
         self.settle().await;
         self.notifier.ready(&self.sentence());
@@ -325,36 +324,5 @@ impl Daemon {
 
     fn label_or_id(&self, node: NodeId) -> String {
         self.label_of(node).unwrap_or_else(|| node.to_string())
-    }
-}
-
-/// What a signal told.
-enum Told {
-    Stop(&'static str),
-    Reload,
-}
-
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hang_up: Signal,
-}
-
-impl Signals {
-    fn new() -> Self {
-        let listen = |kind| signal(kind).expect("the runtime listens for signals");
-        Self {
-            terminate: listen(SignalKind::terminate()),
-            interrupt: listen(SignalKind::interrupt()),
-            hang_up: listen(SignalKind::hangup()),
-        }
-    }
-
-    async fn next(&mut self) -> Told {
-        tokio::select! {
-            _ = self.terminate.recv() => Told::Stop("SIGTERM"),
-            _ = self.interrupt.recv() => Told::Stop("SIGINT"),
-            _ = self.hang_up.recv() => Told::Reload,
-        }
     }
 }

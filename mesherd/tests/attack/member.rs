@@ -66,7 +66,7 @@ impl Member {
             node: keys::NodeId::from(host).0,
             session: u64::from_le_bytes(session),
             token: 0,
-            victim: SocketAddr::new(victim.address, cluster.port),
+            victim: SocketAddr::new(victim.address, cluster.port()),
             socket,
             counter: 0,
             message: 0,
@@ -82,7 +82,7 @@ impl Member {
     pub fn introduce(&mut self) {
         let begin = Instant::now();
         while self.token == 0 {
-            assert!(begin.elapsed() < Duration::from_secs(20), "no token");
+            assert!(begin.elapsed() < Duration::from_secs(60), "no token");
             let hello = self.datagram(HELLO, &[0; 8]);
             self.send(&hello);
             while let Some((header, _)) = self.receive() {
@@ -195,7 +195,7 @@ impl Member {
         let begin = Instant::now();
         let mut partials: HashMap<[u8; 4], BTreeMap<u16, Vec<u8>>> = HashMap::new();
         loop {
-            assert!(begin.elapsed() < Duration::from_secs(20), "no such message");
+            assert!(begin.elapsed() < Duration::from_secs(60), "no such message");
             let Some((header, body)) = self.receive() else { continue };
             if header.kind != PIECE || body[0] != channel {
                 continue;

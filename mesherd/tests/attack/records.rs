@@ -1,5 +1,7 @@
 //! Records and the messages they are pushed in, as a member makes them: well signed, whatever they say.
 
+use std::net::IpAddr;
+
 use mesher_claims::address::Addresses;
 use mesher_claims::keys::{HostKey, NetworkId, SecretKey};
 use mesher_claims::message::Message;
@@ -14,14 +16,13 @@ pub struct Host {
     pub network: NetworkId,
     pub key: SecretKey,
     pub label: &'static str,
-    pub addresses: Vec<std::net::IpAddr>,
+    pub addresses: Vec<IpAddr>,
     seq: u64,
 }
 
 impl Host {
-    pub fn new(network: NetworkId, seed: [u8; 32], label: &'static str, address: [u8; 4]) -> Self {
-        let addresses = vec![address.into()];
-        Self { network, key: SecretKey::from_seed(&seed), label, addresses, seq: 0 }
+    pub fn new(network: NetworkId, seed: [u8; 32], label: &'static str, address: IpAddr) -> Self {
+        Self { network, key: SecretKey::from_seed(&seed), label, addresses: vec![address], seq: 0 }
     }
 
     pub fn host_key(&self) -> HostKey {

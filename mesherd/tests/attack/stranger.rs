@@ -60,8 +60,10 @@ impl Recorder {
             let (stop, seen) = (Arc::clone(&stop), Arc::clone(&seen));
             std::thread::spawn(move || {
                 let (mut buffer, mut known) = (vec![0; 65_536], HashSet::new());
-                while !stop.load(Ordering::Relaxed) {
-                    let Ok(len) = socket.read(&mut buffer) else { continue };
+                loop {
+                    // What had come when it was told to stop is still read.
+                    let ends = stop.load(Ordering::Relaxed);
+                    let Ok(len) = socket.read(&mut buffer) else { if ends { break } else { continue } };
                     let Some(recorded) = datagram_in(&buffer[..len], port) else { continue };
                     // A packet on loopback is seen twice, going out and coming in.
                     if known.insert(recorded.clone()) {
@@ -80,7 +82,6 @@ impl Recorder {
 
     /// Ends recording.
     pub fn finish(mut self) -> Vec<Recorded> {
-        std::thread::sleep(Duration::from_millis(100));
         self.stop.store(true, Ordering::Relaxed);
         self.thread.take().unwrap().join().unwrap();
         self.so_far()

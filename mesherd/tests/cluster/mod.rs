@@ -3,8 +3,10 @@
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 #![allow(unreachable_pub, reason = "a module of tests has no outside")]
 
+mod place;
+
 use std::ffi::OsString;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,17 +15,21 @@ use std::time::{Duration, Instant};
 use mesher_claims::keys::SecretKey;
 use mesher_claims::record::{Record, SettingsBody, Signed};
 use mesher_config::secret::SecretBytes;
-use mesher_control::Call;
 use mesher_control::types::{Metrics, Reloaded, Status};
+use mesher_control::{Call, Client, ClientError};
 use mesher_table::TableFile;
+use place::Place;
 use tempfile::TempDir;
+
+/// A daemon that does not answer within this is wedged.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(60);
 
 /// A network, and the directory with its files and its daemons'.
 pub struct Cluster {
     pub dir: TempDir,
     pub key: SecretKey,
-    pub port: u16,
     pub ttl_ms: u64,
+    place: Place,
 }
 
 /// One daemon's place; the daemon runs while `child` is there.
@@ -41,8 +47,17 @@ pub struct Daemon {
 }
 
 impl Cluster {
-    /// A new network under a domain `sol`. Each test takes a port of its own.
-    pub fn new(port: u16, ttl_ms: u64) -> Self {
+    /// A new network under a domain `sol`, with addresses and a port of its own.
+    pub fn new(ttl_ms: u64) -> Self {
+        Self::at(Place::beside_others(), ttl_ms)
+    }
+
+    /// The same for a test that has a network namespace to itself: on 127.0.0.0/24, port 7946.
+    pub fn alone(ttl_ms: u64) -> Self {
+        Self::at(Place::alone(), ttl_ms)
+    }
+
+    fn at(place: Place, ttl_ms: u64) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).unwrap();
@@ -51,9 +66,24 @@ impl Cluster {
             &dir.path().join("network.secret"),
             &SecretBytes::new(seed.map(|b| b ^ 0x55)).to_file_text(),
         );
-        let cluster = Self { dir, key, port, ttl_ms };
+        let cluster = Self { dir, key, ttl_ms, place };
         cluster.write_settings(1);
         cluster
+    }
+
+    /// The address that has this last number.
+    pub fn ip(&self, number: u8) -> IpAddr {
+        self.place.ip(number)
+    }
+
+    /// That address with the port of all daemons.
+    pub fn at_port(&self, number: u8) -> SocketAddr {
+        SocketAddr::new(self.ip(number), self.port())
+    }
+
+    /// The port of all daemons.
+    pub fn port(&self) -> u16 {
+        self.place.port
     }
 
     pub fn write_settings(&self, revision: u64) {
@@ -73,11 +103,11 @@ impl Cluster {
         std::fs::write(self.dir.path().join("network.settings"), text).unwrap();
     }
 
-    /// The place of a daemon on 127.0.0.NUMBER; only the first, the founder, has the settings.
+    /// The place of a daemon on the address with that last number; only the first, the founder, has the settings.
     pub fn daemon(&self, name: &str, number: u8, names: &[&str], bootstrap: &[u8]) -> Daemon {
         let dir = self.dir.path().join(name);
         std::fs::create_dir(&dir).unwrap();
-        let address = IpAddr::from([127, 0, 0, number]);
+        let address = self.ip(number);
         let quoted =
             |items: Vec<String>| items.iter().map(|i| format!("{i:?}")).collect::<Vec<_>>().join(", ");
         let settings = if number == 1 {
@@ -91,8 +121,8 @@ impl Cluster {
             self.dir.path().join("network.secret"),
             dir.join("host.cert"),
             quoted(names.iter().map(|name| (*name).to_owned()).collect()),
-            self.port,
-            quoted(bootstrap.iter().map(|n| format!("127.0.0.{n}:{}", self.port)).collect()),
+            self.port(),
+            quoted(bootstrap.iter().map(|n| self.at_port(*n).to_string()).collect()),
         );
         std::fs::write(dir.join("config.toml"), config).unwrap();
         Daemon {
@@ -115,7 +145,7 @@ impl Daemon {
             // Where that user may run it from, whatever the modes of the directories above the build's.
             let copy = self.dir.join("mesherd");
             if !copy.exists() {
-                std::fs::copy(&program, &copy).unwrap();
+                copy_program(&program, &copy);
             }
             program = copy;
         }
@@ -160,24 +190,32 @@ impl Daemon {
     pub fn wait_socket(&self, within: Duration) {
         let begin = Instant::now();
         let socket = self.dir.join("run").join(mesher_control::SOCKET_NAME);
-        while mesher_control::Client::connect(&socket).is_err() {
+        while Client::connect(&socket).is_err() {
             assert!(begin.elapsed() < within, "{}", self.log());
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
-    /// Asks on the control socket; more than once where the machine is so busy that an answer takes its ten seconds.
+    /// Asks on the control socket.
     pub fn ask<T: serde::de::DeserializeOwned>(&self, call: &Call) -> T {
-        let socket = self.dir.join("run").join(mesher_control::SOCKET_NAME);
-        let ask = || mesher_control::Client::connect(&socket).and_then(|mut client| client.call(call));
-        let mut answer = ask();
-        for _ in 0..5 {
-            if !answer.as_ref().is_err_and(|error| error.to_string().contains("did not answer")) {
-                break;
+        self.try_ask(call).unwrap_or_else(|error| panic!("{call:?}: {error}\n{}", self.log()))
+    }
+
+    /// What it answers, a refusal included. Asks again where the machine is so busy that the time which the daemon, or the client,
+    /// gives an answer is over.
+    pub fn try_ask<T: serde::de::DeserializeOwned>(&self, call: &Call) -> Result<T, ClientError> {
+        let (begin, socket) = (Instant::now(), self.dir.join("run").join(mesher_control::SOCKET_NAME));
+        loop {
+            let answer = Client::connect(&socket).and_then(|mut client| client.call(call));
+            let busy = match &answer {
+                Err(ClientError::Io { .. }) => true,
+                Err(error) => error.to_string().contains("it is busy; try again"),
+                Ok(_) => false,
+            };
+            if !busy || begin.elapsed() > ANSWERS_WITHIN {
+                return answer;
             }
-            answer = ask();
         }
-        answer.unwrap_or_else(|error| panic!("{call:?}: {error}\n{}", self.log()))
     }
 
     /// A metric's value.
@@ -289,6 +327,13 @@ pub fn lookup(table: &Path, name: &str) -> Vec<IpAddr> {
     let Some(entry) = table.find(name).ok().flatten().filter(|_| alive) else { return Vec::new() };
     let v6 = entry.v6.iter().map(|v6| IpAddr::V6(v6.address));
     entry.v4.into_iter().map(IpAddr::V4).chain(v6).collect()
+}
+
+/// Copies a program that is to be run. Not in this process: what another of its threads starts meanwhile would have the new file open
+/// for writing until it runs a program of its own, and for so long nobody can run the file (ETXTBSY).
+pub fn copy_program(from: &Path, to: &Path) {
+    let status = Command::new("cp").arg(from).arg(to).status().expect("cp");
+    assert!(status.success(), "{status}");
 }
 
 /// What a process may dump when it crashes has no limit from now on.

@@ -9,7 +9,6 @@ use mesher_control::types::{Claimed, Metrics};
 use mesher_table::TableFile;
 
 use crate::cluster::{Cluster, Daemon};
-use crate::network::PORT;
 
 /// What one table answers.
 pub(crate) type Names = BTreeMap<String, Vec<IpAddr>>;
@@ -26,6 +25,11 @@ pub(crate) fn size() -> usize {
 /// as a small one.
 pub(crate) fn ttl() -> Duration {
     Duration::from_millis(750) * u32::try_from(size().max(20)).unwrap()
+}
+
+/// How far a host's renewals are apart under that TTL.
+pub(crate) fn renewal_interval(ttl: Duration) -> Duration {
+    ttl / 3
 }
 
 /// How long faults last, in times of what they last by default: `MESHER_FLEET_PATIENCE`.
@@ -91,7 +95,7 @@ impl Fleet {
         ttl: Duration,
         more: impl Fn(usize) -> Vec<&'static str>,
     ) -> Self {
-        let cluster = Cluster::new(PORT, u64::try_from(ttl.as_millis()).unwrap());
+        let cluster = Cluster::alone(u64::try_from(ttl.as_millis()).unwrap());
         let daemons = (1..=size).map(|number| {
             let own = format!("h{number}");
             let names: Vec<&str> = std::iter::once(own.as_str()).chain(more(number)).collect();

@@ -1,13 +1,18 @@
 //! A network of its own for each test, whose loopback loses and cuts as it is told.
 
+use std::fs::File;
+use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 use nix::sched::{CloneFlags, unshare};
 
-/// The port of every daemon: each test has all ports and all of 127.0.0.0/8 to itself.
+/// The port of every daemon (`Cluster::alone`): each test has all ports and all of 127.0.0.0/8 to itself.
 pub(crate) const PORT: u16 = 7946;
 
-/// Runs `test` on a thread in a network namespace of its own, which daemons started there inherit. Fails without root where
+/// Runs `test` on a thread in a network namespace of its own, which daemons started there inherit, when it is its turn. Fails without root where
 /// `CI` is set; elsewhere says that nothing was tested.
 pub(crate) fn in_network(test: impl FnOnce() + Send + 'static) {
     if !nix::unistd::geteuid().is_root() {
@@ -16,11 +21,29 @@ pub(crate) fn in_network(test: impl FnOnce() + Send + 'static) {
         return;
     }
     let body = move || {
+        let _turn = take_turn();
         unshare(CloneFlags::CLONE_NEWNET).expect("unshare");
         run("ip", &["link", "set", "lo", "up"]);
         test();
     };
     std::thread::spawn(body).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+}
+
+/// Two fleets run at a time, those of other runs of these tests included: a machine that has to run more of them is too slow for any
+/// to keep its leases.
+fn take_turn() -> Flock<File> {
+    loop {
+        for turn in ["fleet-1", "fleet-2"] {
+            let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(turn);
+            let file = File::options().create(true).append(true).open(&path).unwrap();
+            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(taken) => return taken,
+                Err((_, Errno::EWOULDBLOCK)) => {}
+                Err((_, error)) => panic!("{}: {error}", path.display()),
+            }
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 /// Which way is cut.

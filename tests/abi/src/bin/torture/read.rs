@@ -51,6 +51,21 @@ struct Counts {
     most_mappings: AtomicU64,
 }
 
+impl Counts {
+    /// Whether everything has been tried often enough to say something.
+    fn suffice(&self) -> bool {
+        let tried = [
+            &self.lookups,
+            &self.in_children,
+            &self.in_handlers,
+            &self.publications_seen,
+            &self.children,
+            &self.cancelled,
+        ];
+        tried.iter().all(|count| count.load(Relaxed) > 10)
+    }
+}
+
 struct Stage {
     by_name4: ByName4,
     by_address: ByAddress,
@@ -296,7 +311,8 @@ pub(crate) fn run(module: &Path, table: &Path, time: Duration) {
         scope.spawn(cancel_threads);
         scope.spawn(fork_children);
         let name = table.to_str().expect("a path");
-        while started.elapsed() < time {
+        // On a busy machine longer, until there is something to count.
+        while started.elapsed() < time || !stage.counts.suffice() && started.elapsed() < 20 * time {
             std::thread::sleep(Duration::from_millis(5));
             count_mappings(name);
             // Whatever is open, as daemons do. Standard error stays, to tell of failures.

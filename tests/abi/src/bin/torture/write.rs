@@ -42,7 +42,7 @@ pub(crate) fn run(table: &Path, time: Duration, most: u32) {
     let random = RandomState::new();
     let started = Instant::now();
     let lease = || Deadline::after(Duration::from_secs(120));
-    while started.elapsed() < time {
+    loop {
         generation += 1;
         // Mostly small and quick, now and then as large as allowed.
         let chance = random.hash_one(generation);
@@ -50,5 +50,8 @@ pub(crate) fn run(table: &Path, time: Duration, most: u32) {
             if chance.is_multiple_of(6) { most } else { ALWAYS + u32::try_from(chance % 64).expect("small") };
         let published = writer.publish(&contents(generation, names), lease()).expect("published");
         assert_eq!(published.generation, u64::from(generation), "generations go on after a crash");
+        if started.elapsed() >= time {
+            return;
+        }
     }
 }
