@@ -3,153 +3,25 @@
 //! What it can do to the wire and to the carrier is tried closer to them, in `mesherd/src/gossip/wire/tests.rs` and
 //! `mesherd/src/gossip/carrier/tests.rs`; `docs/threat-model.md` has the whole list.
 
-mod attack;
-mod cluster;
+#![allow(unreachable_pub, reason = "modules of a test have no outside")]
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+#[path = "../attack/mod.rs"]
+mod attack;
+#[path = "../cluster/mod.rs"]
+mod cluster;
+mod forged;
+mod mallory;
+
 use std::time::{Duration, Instant};
 
-use attack::records::{Host, now_ms, pushes};
-use borsh::{BorshDeserialize, BorshSerialize};
+use attack::records::now_ms;
 use cluster::{Cluster, Daemon};
-use mesher_claims::keys::{self, HostKey, SecretKey};
-use mesher_claims::record::{Admission, Body, CertificateBody, Record, SettingsBody, Signed};
-use mesherd::gossip::{
-    self, Event, Gate, Generations, Gossip, GossipConfig, GossipHandle, NodeId, Secrets, Verdict,
-};
-use tokio::sync::mpsc;
+use forged::{certificate, impossible_records, others_records, text};
+use mallory::{MALLORY, Mallory};
+use mesher_claims::keys::{HostKey, SecretKey};
+use mesher_claims::record::{Admission, CertificateBody, Record, SettingsBody, Signed};
 
 const SOON: Duration = Duration::from_secs(60);
-/// The last number of the attacker's address.
-const MALLORY: u8 = 9;
-
-/// The attacker: the gossip layer as the daemon has it, with nothing that holds it back.
-struct Mallory {
-    host: Host,
-    handle: GossipHandle,
-    events: mpsc::Receiver<Event>,
-    victim: SocketAddr,
-}
-
-struct Anything;
-
-impl Gate for Anything {
-    fn admit(&self, _: NodeId, _: &str, _: &str) -> Verdict {
-        Verdict::Admit
-    }
-}
-
-struct First;
-
-impl Generations for First {
-    fn next(&self) -> std::io::Result<u64> {
-        Ok(now_ms())
-    }
-}
-
-impl Mallory {
-    fn join(cluster: &Cluster, victim: &Daemon) -> Self {
-        let host = Host::new(cluster.key.network_id(), [66; 32], "mallory", cluster.ip(MALLORY));
-        let victim = SocketAddr::new(victim.address, cluster.port());
-        let socket = gossip::bind(cluster.at_port(MALLORY)).unwrap();
-        let node = NodeId::from_bytes(keys::NodeId::from(host.host_key()).0);
-        let mut config = GossipConfig::new(node, cluster.at_port(MALLORY), Arc::new(First));
-        config.network = cluster.key.network_id().0.to_vec();
-        config.interval = Duration::from_millis(200);
-        config.bootstrap = vec![gossip::BootstrapNode::Addr(victim)];
-        let secret = mesher_config::secret::read_secret(&cluster.dir.path().join("network.secret")).unwrap();
-        let secrets = Secrets::new([*secret.expose()]).unwrap();
-        let (handle, events) = Gossip::start(config, socket, secrets, Arc::new(Anything)).unwrap();
-        Self { host, handle, events, victim }
-    }
-
-    fn me(&self) -> HostKey {
-        self.host.host_key()
-    }
-
-    /// Sends bytes as a message, and waits while too much is under way.
-    async fn send(&self, bytes: Vec<u8>) {
-        let bytes: Arc<[u8]> = bytes.into();
-        while self.handle.send(self.victim, Arc::clone(&bytes)).is_err() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        // Below what one host may send: what is refused here must be refused for what it says.
-        tokio::time::sleep(Duration::from_millis(3)).await;
-    }
-
-    async fn push(&self, records: Vec<Record>) {
-        for message in pushes(records) {
-            self.send(message).await;
-        }
-    }
-
-    /// Pushes a record that no honest program could make: any text under any key.
-    async fn push_text(&self, key: &str, value: &str) {
-        // Version, records, pushed, one of them, key, value, age 0: the encoding of `mesher_claims::message`.
-        let mut bytes = vec![1, 1, 1];
-        borsh::to_writer(&mut bytes, &vec![(key.to_owned(), value.to_owned(), (0u8, 0u64))]).unwrap();
-        self.send(bytes).await;
-    }
-
-    /// Waits for a record of somebody else's, as gossip brings it.
-    async fn overhear(&mut self, wanted: &str) -> String {
-        let found = async {
-            loop {
-                match self.events.recv().await.expect("gossip runs") {
-                    Event::Record { key, value, .. } if key == wanted => return value,
-                    _ => {}
-                }
-            }
-        };
-        tokio::time::timeout(SOON, found).await.unwrap_or_else(|_| panic!("no record {wanted}"))
-    }
-}
-
-/// A claim as anybody may write one who is not bound to our types.
-#[derive(BorshSerialize, BorshDeserialize)]
-struct AnyClaim {
-    host: HostKey,
-    name: Vec<u8>,
-    epoch: u64,
-    state: u8,
-    addresses: u8,
-    seq: u64,
-}
-
-impl Body for AnyClaim {
-    const KIND: &'static str = "claim";
-
-    fn signer(&self) -> Option<HostKey> {
-        Some(self.host)
-    }
-}
-
-/// A host record in the same way.
-#[derive(BorshSerialize, BorshDeserialize)]
-struct AnyHost {
-    host: HostKey,
-    label: String,
-    v4: Vec<[u8; 4]>,
-    v6: Vec<[u8; 16]>,
-    since: u64,
-    instance: u64,
-    renewed_at_ms: u64,
-    seq: u64,
-}
-
-impl Body for AnyHost {
-    const KIND: &'static str = "host";
-
-    fn signer(&self) -> Option<HostKey> {
-        Some(self.host)
-    }
-}
-
-fn text<B: Body>(signed: &Signed<B>) -> String {
-    format!("1{}", data_encoding::BASE64URL_NOPAD.encode(&signed.encode()))
-}
-
 /// The daemon runs, answers, keeps its name, and has not restarted its gossip.
 #[track_caller]
 fn unharmed(daemon: &Daemon, name: &str) {
@@ -157,86 +29,6 @@ fn unharmed(daemon: &Daemon, name: &str) {
     assert_eq!(daemon.status().host.label, daemon.name);
     let metrics: mesher_control::types::Metrics = daemon.ask(&mesher_control::Call::Metrics {});
     assert!(metrics.text.contains("\nmesher_gossip_carrier_restarts_total 0\n"), "{}", daemon.log());
-}
-
-/// Others' records: signed with the wrong key, changed, filed elsewhere, far too long.
-fn others_records(mallory: &Mallory, victim: HostKey, overheard: &str) -> Vec<(String, String)> {
-    let (network, me) = (mallory.host.network, mallory.me());
-    let mut forged = vec![];
-    for (seq, epoch) in [(1 << 40, 0), (1 << 40, u64::MAX)] {
-        let withdrawn =
-            AnyClaim { host: victim, name: b"earth".to_vec(), epoch, state: 1, addresses: 0, seq };
-        forged.push(("c/earth".to_owned(), text(&Signed::sign(&network, &mallory.host.key, withdrawn))));
-    }
-    let mut changed = overheard.to_owned().into_bytes();
-    changed[40] ^= 1;
-    forged.push(("c/earth".into(), String::from_utf8(changed).unwrap()));
-    forged.push(("c/mars".into(), overheard.to_owned()));
-    forged.push(("s".into(), overheard.to_owned()));
-    forged.push(("c/earth".into(), "1".to_owned() + &"A".repeat(200_000)));
-    forged.push(("n".into(), text(&Signed::sign(&network, &mallory.host.key, own_settings()))));
-    forged.push(("cert".into(), text(&Signed::sign(&network, &mallory.host.key, certificate(me)))));
-    forged
-}
-
-/// Names, addresses and numbers that nobody may have, signed by the attacker itself as they must be.
-fn impossible_records(mallory: &mut Mallory) -> Vec<(String, String)> {
-    let (network, me) = (mallory.host.network, mallory.me());
-    let mut forged = vec![];
-    let names: [&[u8]; 12] = [
-        b"ear\0th",
-        b"ear th",
-        b"..",
-        b".",
-        b"earth.",
-        b"",
-        b"a..b",
-        "ärth".as_bytes(),
-        &[b'a'; 64],
-        &[0xff, 0xfe],
-        b"localhost",
-        b"*.*.earth",
-    ];
-    for name in names {
-        let claim = AnyClaim {
-            host: me,
-            name: name.to_vec(),
-            epoch: 1,
-            state: 0,
-            addresses: 0,
-            seq: mallory.host.next_seq(),
-        };
-        let key = format!("c/{}", String::from_utf8_lossy(name));
-        forged.push((key, text(&Signed::sign(&network, &mallory.host.key, claim))));
-    }
-    for epoch in [1 << 63, u64::MAX, (1 << 48) + 1] {
-        let claim = AnyClaim {
-            host: me,
-            name: b"mars".to_vec(),
-            epoch,
-            state: 0,
-            addresses: 0,
-            seq: mallory.host.next_seq(),
-        };
-        forged.push(("c/mars".into(), text(&Signed::sign(&network, &mallory.host.key, claim))));
-    }
-    for v4 in
-        [vec![[0; 4]], vec![[224, 0, 0, 1]], vec![[255; 4]], vec![[10, 0, 0, 1]; 2], vec![[10, 0, 0, 1]; 40]]
-    {
-        let seq = mallory.host.next_seq();
-        let host = AnyHost {
-            host: me,
-            label: "mallory".into(),
-            v4,
-            v6: vec![],
-            since: 0,
-            instance: 1,
-            renewed_at_ms: now_ms(),
-            seq,
-        };
-        forged.push(("s".into(), text(&Signed::sign(&network, &mallory.host.key, host))));
-    }
-    forged
 }
 
 /// One line for each sender and reason, however often it came.
@@ -411,30 +203,4 @@ async fn floods_of_names_and_of_hosts_end_at_the_limits() {
     assert!(alpha.log().contains("4,096 names"), "{}", alpha.log());
     unharmed(&alpha, "earth.sol");
     mallory.handle.shutdown().await;
-}
-
-impl Mallory {
-    /// The settings of the first revision, as every member has them.
-    fn overhear_settings(&self, cluster: &Cluster) -> String {
-        let file = cluster.dir.path().join("network.settings");
-        let settings = mesher_config::settings::read(&file, &self.host.network).unwrap();
-        Record::Settings(settings).carrier_value()
-    }
-}
-
-fn own_settings() -> SettingsBody {
-    SettingsBody { revision: 99, allow_loopback: true, ..SettingsBody::new("sol".parse().unwrap(), 3_000) }
-}
-
-/// A certificate for `host`, called mallory, on earth, for an hour.
-fn certificate(host: HostKey) -> CertificateBody {
-    let now = now_ms();
-    CertificateBody {
-        host,
-        label: "mallory".parse().unwrap(),
-        patterns: vec!["earth".parse().unwrap()],
-        not_before_ms: now - 60_000,
-        not_after_ms: now + 3_600_000,
-        serial: now,
-    }
 }
