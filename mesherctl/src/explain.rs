@@ -155,12 +155,7 @@ fn here(name: &str) -> Here {
     let answered_by = getaddrinfo.as_ref().and_then(|found| {
         // The first that knows the name answers; the others are not asked. Addresses of a family without a route are left out.
         let first = sources.iter().find(|source| !source.addresses.is_empty())?;
-        // getent writes an interface's number where this tool writes its name.
-        let is_its = |address: &String| {
-            let same = |known: &String| nsswitch::unscoped(known) == nsswitch::unscoped(address);
-            first.addresses.iter().any(same)
-        };
-        found.iter().all(is_its).then(|| first.source.clone())
+        found.iter().all(|address| first.addresses.contains(address)).then(|| first.source.clone())
     });
     Here { getaddrinfo, answered_by, sources }
 }

@@ -76,16 +76,30 @@ impl std::fmt::Display for Source {
     }
 }
 
-/// What a source alone would answer, by the `getent` of this machine. None without `getent`.
+/// What a source alone would answer, by the `getent` of this machine: all of it, of families too that this machine has no address of
+/// (`-A`), as [`getaddrinfo`] does. None without `getent`.
 pub(crate) fn ask(source: &str, name: &str) -> Option<Vec<String>> {
-    let output =
-        Command::new("getent").args(["-s", &format!("hosts:{source}"), "ahosts", name]).output().ok()?;
+    let output = Command::new("getent")
+        .args(["-A", "-s", &format!("hosts:{source}"), "ahosts", name])
+        .output()
+        .ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let mut addresses: Vec<String> =
-        text.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect();
+        text.lines().filter_map(|line| line.split_whitespace().next()).map(with_interface).collect();
     addresses.sort();
     addresses.dedup();
     Some(addresses)
+}
+
+/// An address with its interface's name, where getent has written the number: `fe80::1%eth1`.
+fn with_interface(address: &str) -> String {
+    let named = address.split_once('%').and_then(|(ip, index)| Some(scoped(ip, index.parse().ok()?)));
+    named.unwrap_or_else(|| address.to_owned())
+}
+
+fn scoped(ip: impl std::fmt::Display, index: u32) -> String {
+    let name = nix::net::if_::if_indextoname(index).ok().and_then(|name| name.into_string().ok());
+    format!("{ip}%{}", name.unwrap_or_else(|| index.to_string()))
 }
 
 /// An address without the interface it means something on.
@@ -100,11 +114,7 @@ pub(crate) fn getaddrinfo(name: &str) -> Option<Vec<String>> {
     let mut addresses: Vec<String> = Vec::new();
     for address in (name, 0).to_socket_addrs().ok()? {
         let address = match address {
-            SocketAddr::V6(v6) if v6.scope_id() != 0 => {
-                let interface = nix::net::if_::if_indextoname(v6.scope_id()).ok();
-                let interface = interface.and_then(|name| name.into_string().ok());
-                format!("{}%{}", v6.ip(), interface.unwrap_or_else(|| v6.scope_id().to_string()))
-            }
+            SocketAddr::V6(v6) if v6.scope_id() != 0 => scoped(v6.ip(), v6.scope_id()),
             address => address.ip().to_string(),
         };
         if !addresses.contains(&address) {
