@@ -2,6 +2,8 @@
 //!
 //! What is printed (`--nocapture`) is in `docs/reliability.md`.
 
+#[path = "../attack/mod.rs"]
+mod attack;
 #[path = "../cluster/mod.rs"]
 mod cluster;
 mod faults;

@@ -1,11 +1,11 @@
 //! Single machines that are not as they should be: state or key lost, clocks wrong, labels and keys used twice.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use mesher_control::types::Status;
 
+use crate::attack::{self, clock::Clock};
 use crate::cluster::lookup;
 use crate::fleet::{Fleet, address, all_but, answers, renewal_interval};
 use crate::network::in_network;
@@ -30,21 +30,6 @@ fn contested(fleet: &Fleet) {
 
 fn state(fleet: &Fleet, number: usize) -> PathBuf {
     fleet.number(number).dir.join("state")
-}
-
-/// A C library in front of the daemon's: see `shim.c`.
-fn shim(fleet: &Fleet) -> String {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fleet/shim.c");
-    let library = fleet.cluster.dir.path().join("shim.so");
-    let mut compiler = Command::new("cc");
-    compiler
-        .args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"])
-        .arg(&library)
-        .arg(source)
-        .arg("-ldl");
-    let status = compiler.status().expect("cc (Debian: gcc, libc6-dev)");
-    assert!(status.success(), "{status}");
-    library.to_str().unwrap().to_owned()
 }
 
 #[test]
@@ -119,10 +104,10 @@ fn the_key_is_lost() {
 fn a_clock_is_an_hour_off() {
     in_network(|| {
         let mut fleet = Fleet::new("clocks", SIZE, TTL, |_| Vec::new());
-        let shim = shim(&fleet);
-        for (number, off) in [(3, "-3600"), (4, "3600")] {
-            let env = [("LD_PRELOAD", shim.as_str()), ("MESHER_TEST_CLOCK_OFF_S", off)];
-            fleet.number_mut(number).env = env.map(|(key, value)| (key.into(), value.into())).into();
+        for (number, ahead_s) in [(3, -3_600), (4, 3_600)] {
+            let clock = Clock::new(fleet.cluster.dir.path(), &format!("n{number}"));
+            clock.set_wall_ahead(ahead_s);
+            clock.give_to(fleet.number_mut(number));
         }
         fleet.start_and_settle();
         // No clock gives precedence: who claims first holds.
@@ -168,9 +153,12 @@ fn a_clock_is_an_hour_off() {
 fn a_task_of_gossip_dies() {
     in_network(|| {
         let mut fleet = Fleet::new("gossip dies", SIZE, TTL, |_| Vec::new());
-        let (shim, switch) = (shim(&fleet), fleet.cluster.dir.path().join("no-random"));
-        fleet.number_mut(5).env =
-            vec![("LD_PRELOAD".into(), shim.into()), ("MESHER_TEST_NO_RANDOM".into(), switch.clone().into())];
+        let dir = fleet.cluster.dir.path();
+        let (library, switch) = (attack::shim(dir, "random", "random.c"), dir.join("no-random"));
+        fleet.number_mut(5).env = vec![
+            ("LD_PRELOAD".into(), library.into()),
+            ("MESHER_TEST_NO_RANDOM".into(), switch.clone().into()),
+        ];
         fleet.start_and_settle();
         let watch = Watch::begin(&fleet, 1);
         std::fs::write(&switch, "").unwrap();
