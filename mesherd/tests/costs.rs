@@ -6,10 +6,10 @@ mod cluster;
 
 use std::time::{Duration, Instant};
 
-use attack::Rng;
 use attack::carrier::{invented, syn_ack};
 use attack::member::{APPLICATION, CARRIER, Member};
 use attack::records::{Host, pushes};
+use attack::seeded;
 use cluster::{Cluster, Daemon};
 use mesher_claims::keys::NodeId;
 use mesher_claims::message::{Message, Purpose, Standing};
@@ -31,7 +31,7 @@ fn node_ids_and_hosts_without_end_end_at_the_limits() {
     beta.start_and_hold("mars.sol", SOON);
     alpha.wait_for("mars.sol", Some(beta.address), SOON);
     let before = alpha.memory().0;
-    let mut rng = Rng::new();
+    let mut rng = seeded();
     let network = cluster.key.network_id();
     let host = Host::new(network, [66; 32], "mallory", cluster.ip(MALLORY)).host_key();
     // A million, and hosts beyond their bound, when asked for: a debug build on a busy machine takes minutes for them.

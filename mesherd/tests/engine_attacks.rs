@@ -9,10 +9,10 @@ mod cluster;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use attack::Rng;
 use attack::carrier::{Delta, Entry, Run, ack, invented, read_digest, read_records, record, syn, syn_ack};
 use attack::member::{APPLICATION, CARRIER, MAX_PIECE, Member};
 use attack::records::{Host, now_ms, pushes};
+use attack::seeded;
 use cluster::Cluster;
 use mesher_control::Call;
 
@@ -61,7 +61,7 @@ fn learn(member: &mut Member, own: Run, victim: SocketAddr) -> Known {
 }
 
 /// The attacks, each the messages it takes.
-fn attacks(known: &Known, rng: &mut Rng) -> Vec<(&'static str, Vec<Vec<u8>>)> {
+fn attacks(known: &Known, rng: &mut fastrand::Rng) -> Vec<(&'static str, Vec<Vec<u8>>)> {
     let own = |records| {
         let deltas = [Delta { run: known.own, from: 0, records }];
         syn_ack(&[known.own_entry()], &deltas)
@@ -134,7 +134,7 @@ fn no_row_of_the_attack_table_stops_the_victims_claims() {
     let mut to_beta = Member::join(&cluster, mallory.host_key(), cluster.at_port(MALLORY + 1), &beta);
     let victim = SocketAddr::new(alpha.address, cluster.port());
     let before = [alpha.memory().0, beta.memory().0];
-    let mut rng = Rng::new();
+    let mut rng = seeded();
     let known = learn(&mut to_beta, own, victim);
     let rows = attacks(&known, &mut rng).len();
     for row in 0..rows {

@@ -2,8 +2,6 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::Rng;
-
 /// One run of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Run {
@@ -28,9 +26,9 @@ pub struct Delta {
 }
 
 /// Nodes that are not.
-pub fn invented(rng: &mut Rng, count: usize) -> Vec<Entry> {
+pub fn invented(rng: &mut fastrand::Rng, count: usize) -> Vec<Entry> {
     let entry = |_| {
-        let node = rng.next().to_be_bytes();
+        let node = rng.u64(..).to_be_bytes();
         let addr = SocketAddr::from(([10, node[0], node[1], node[2] | 1], 7_946));
         Entry { run: Run { node, generation: 1, addr }, heartbeat: 1, max_version: 0 }
     };

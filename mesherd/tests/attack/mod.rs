@@ -23,33 +23,16 @@ pub fn shim(dir: &std::path::Path, name: &str, source: &str) -> std::path::PathB
     library
 }
 
-/// A seeded generator: tests print the seed, which replays them.
-pub struct Rng(pub u64);
+/// A generator whose seed is the kernel's, and told on standard error: it replays a test.
+pub fn seeded() -> fastrand::Rng {
+    let mut seed = [0; 8];
+    getrandom::fill(&mut seed).unwrap();
+    let seed = u64::from_le_bytes(seed);
+    eprintln!("seed {seed}");
+    fastrand::Rng::with_seed(seed)
+}
 
-impl Rng {
-    /// From the kernel, told on standard error.
-    pub fn new() -> Self {
-        let mut seed = [0; 8];
-        getrandom::fill(&mut seed).unwrap();
-        let seed = u64::from_le_bytes(seed);
-        eprintln!("seed {seed}");
-        Self(seed)
-    }
-
-    pub fn next(&mut self) -> u64 {
-        // SplitMix64 (Steele, Lea, Flood 2014).
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
-    }
-
-    pub fn bytes(&mut self, len: usize) -> Vec<u8> {
-        (0..len).map(|_| self.next() as u8).collect()
-    }
+/// So many bytes by chance.
+pub fn random_bytes(rng: &mut fastrand::Rng, len: usize) -> Vec<u8> {
+    std::iter::repeat_with(|| rng.u8(..)).take(len).collect()
 }

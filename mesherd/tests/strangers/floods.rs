@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use mesher_control::Call;
 use mesher_control::types::Status;
 
-use crate::attack::Rng;
 use crate::attack::stranger::{Fragmenter, Recorded, in_namespace, v4};
+use crate::attack::{random_bytes, seeded};
 use crate::cluster::{Cluster, Daemon};
 use crate::watchdog::Manager;
 use crate::{SOON, STRANGER, claim, two};
@@ -54,37 +54,37 @@ fn line_rate(daemon: &Daemon, manager: &Manager, genuine: &Recorded) {
 }
 
 /// A datagram that a stranger makes up, of every kind that there is.
-pub fn made_up(rng: &mut Rng, recorded: &[Recorded]) -> Vec<u8> {
-    let genuine = &recorded[rng.below(recorded.len())].bytes;
+pub fn made_up(rng: &mut fastrand::Rng, recorded: &[Recorded]) -> Vec<u8> {
+    let genuine = &recorded[rng.usize(..recorded.len())].bytes;
     let mut bytes = genuine.clone();
-    match rng.below(8) {
+    match rng.usize(..8) {
         0 => {
-            let len = rng.below(1_400);
-            rng.bytes(len)
+            let len = rng.usize(..1_400);
+            random_bytes(rng, len)
         }
         // A version and a key id that are known, and then nothing that is.
         1 => {
-            let len = rng.below(1_171);
-            let noise = rng.bytes(len);
+            let len = rng.usize(..1_171);
+            let noise = random_bytes(rng, len);
             [&genuine[..29], &noise].concat()
         }
         2 => {
-            bytes.truncate(rng.below(bytes.len()));
+            bytes.truncate(rng.usize(..bytes.len()));
             bytes
         }
         // Cut in two, as a fragment would be: the end.
-        3 => bytes.split_off(1 + rng.below(bytes.len() - 1)),
+        3 => bytes.split_off(1 + rng.usize(..bytes.len() - 1)),
         4 => {
-            let at = rng.below(bytes.len());
-            bytes[at] ^= 1 << rng.below(8);
+            let at = rng.usize(..bytes.len());
+            bytes[at] ^= 1 << rng.usize(..8);
             bytes
         }
         5 => {
-            bytes.resize(1_201 + rng.below(8_000), 0);
+            bytes.resize(1_201 + rng.usize(..8_000), 0);
             bytes
         }
         // So long that IP cuts it into dozens of fragments.
-        6 => vec![1; 20_000 + rng.below(45_000)],
+        6 => vec![1; 20_000 + rng.usize(..45_000)],
         _ => Vec::new(),
     }
 }
@@ -110,7 +110,7 @@ fn floods_of_garbage_get_no_answer_and_hinder_nothing() {
         let target = v4(alpha.address, cluster.port());
         let flooder = {
             let (done, sent, answers) = (Arc::clone(&done), Arc::clone(&sent), Arc::clone(&answers));
-            let mut rng = Rng::new();
+            let mut rng = seeded();
             // Made beforehand, so that they go out as fast as the kernel takes them.
             let datagrams: Vec<Vec<u8>> = (0..4_096).map(|_| made_up(&mut rng, &recorded)).collect();
             std::thread::spawn(move || {

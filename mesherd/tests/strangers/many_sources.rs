@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::attack::Rng;
+use crate::attack::seeded;
 use crate::attack::stranger::{Recorded, in_namespace, v4};
 use crate::cluster::{Cluster, Daemon};
 use crate::floods::{MIB, made_up};
@@ -25,7 +25,7 @@ fn a_flood_from_ten_thousand_addresses_costs_little_and_keeps_no_newcomer_out() 
         let genuine: Vec<Vec<u8>> =
             recorded.iter().filter(|one| one.to == target).map(|one| one.bytes.clone()).take(2).collect();
         let (before, begin) = (alpha.memory(), Instant::now());
-        let mut flood = Flood { target, genuine, recorded, rng: Rng::new(), sums: Sums::default() };
+        let mut flood = Flood { target, genuine, recorded, rng: seeded(), sums: Sums::default() };
         let mut gamma = cluster.daemon("gamma", 3, &["saturn"], &[1]);
         let (mut in_after, mut drones) = (None, None);
         while flood.sums.sources < 10_000 || in_after.is_none() {
@@ -103,7 +103,7 @@ struct Flood {
     target: SocketAddrV4,
     genuine: Vec<Vec<u8>>,
     recorded: Vec<Recorded>,
-    rng: Rng,
+    rng: fastrand::Rng,
     sums: Sums,
 }
 
