@@ -120,5 +120,5 @@ fn expects_peers(machine: &Machine<'_>) -> bool {
     machine
         .config
         .as_ref()
-        .is_some_and(|config| !super::network::expects_nobody(&config.cluster.bootstrap_nodes))
+        .is_some_and(|config| !super::bootstrap::expects_nobody(&config.cluster.bootstrap_nodes))
 }

@@ -3,12 +3,14 @@
 //! A check looks at the machine itself where it can, and asks the daemon for what only the daemon knows. What cannot be looked at
 //! (for want of rights, or of a tool) is said to be so: it is not taken for right.
 
+mod bootstrap;
 mod clock;
 mod daemon;
 mod files;
 mod firewall;
 mod lookups;
-mod network;
+mod port;
+mod probe;
 mod ruleset;
 
 use std::path::{Path, PathBuf};
@@ -103,9 +105,9 @@ pub(crate) fn doctor(out: &Output, socket: &Path, config: Option<&Path>) -> Resu
     findings.extend(way);
     findings.extend(lookup);
     findings.push(clock::time(machine.status()));
-    findings.extend(network::port(&machine));
+    findings.extend(port::check(&machine));
     findings.extend(firewall::firewall(&machine));
-    findings.extend(network::bootstrap(&machine));
+    findings.extend(bootstrap::check(&machine));
     findings.extend(daemon::state(&machine));
     let wrong = findings.iter().filter(|finding| finding.outcome == Outcome::Wrong).count();
     if out.is_json() {

@@ -1,48 +1,18 @@
-//! The way to the others: the port here, and the bootstrap nodes.
+//! The way to the others: the bootstrap nodes.
 
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs, UdpSocket};
-use std::time::{Duration, Instant};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6, ToSocketAddrs};
+use std::time::Instant;
 
 use mesher_config::BootstrapNode;
 use mesher_control::types::{Peer, PeerState};
-use nix::sys::socket::{setsockopt, sockopt};
 
+use super::probe::{Probe, is_own, probe, refusal};
 use super::{Finding, Machine};
 use crate::output::span;
 
-/// How long a node may take to refuse: on one link the kernel gives up on a machine that is not there after some 3 s.
-const PROBE_WITHIN: Duration = Duration::from_millis(4_500);
-
-/// Whether somebody receives what is sent to the gossip port.
-pub(super) fn port(machine: &Machine<'_>) -> Option<Finding> {
-    const CHECK: &str = "gossip port";
-    let port = machine.config.as_ref()?.cluster.port;
-    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
-    let open = [read("/proc/net/udp"), read("/proc/net/udp6")].iter().any(|table| is_open(table, port));
-    Some(if open {
-        Finding::ok(CHECK, format!("UDP port {port} is open on this machine"))
-    } else {
-        Finding::wrong(
-            CHECK,
-            format!(
-                "nobody listens on UDP port {port}, which cluster.port names (data-mesher.socket must name it too)"
-            ),
-            "systemctl cat data-mesher.socket",
-        )
-    })
-}
-
-/// Whether a table of `/proc/net` (proc(5)) has a socket bound to the port.
-fn is_open(table: &str, port: u16) -> bool {
-    let local = |line: &str| {
-        line.split_whitespace().nth(1).and_then(|local| local.rsplit(':').next().map(str::to_owned))
-    };
-    table.lines().skip(1).filter_map(local).any(|hex| u16::from_str_radix(&hex, 16) == Ok(port))
-}
-
 /// A finding for each bootstrap node.
-pub(super) fn bootstrap(machine: &Machine<'_>) -> Vec<Finding> {
+pub(super) fn check(machine: &Machine<'_>) -> Vec<Finding> {
     const CHECK: &str = "bootstrap";
     let Some(config) = &machine.config else { return Vec::new() };
     let peers = machine.status().map(|status| status.peers.as_slice()).unwrap_or_default();
@@ -101,11 +71,6 @@ pub(super) fn expects_nobody(nodes: &[BootstrapNode]) -> bool {
     nodes.iter().all(|node| matches!(node, BootstrapNode::Address(address) if is_own(address)))
 }
 
-/// Whether an address is this machine's: only such can be bound.
-fn is_own(address: &SocketAddr) -> bool {
-    UdpSocket::bind(SocketAddr::new(address.ip(), 0)).is_ok()
-}
-
 /// Whether the service runs without a network of its own, with the sockets that systemd hands in (docs/sandbox.md).
 fn is_isolated() -> bool {
     let shown = super::output_of("systemctl", &["show", "--property=PrivateNetwork", "data-mesher.service"]);
@@ -139,15 +104,6 @@ enum Seen {
     Nobody,
     /// It does not run, or does not answer.
     Unasked,
-}
-
-/// What is known of one address of a node.
-enum Probe {
-    /// This machine itself.
-    Own,
-    /// A datagram was sent, which nobody answers; if the port is closed there, or there is no way, an error comes back.
-    Sent(SocketAddr, UdpSocket),
-    NotSent(SocketAddr, io::Error),
 }
 
 fn judge(
@@ -255,62 +211,13 @@ fn addresses_of(node: &BootstrapNode) -> io::Result<Vec<SocketAddr>> {
     }
 }
 
-fn probe(address: SocketAddr) -> Probe {
-    if is_own(&address) {
-        return Probe::Own;
-    }
-    let any: IpAddr =
-        if address.is_ipv4() { IpAddr::from([0, 0, 0, 0]) } else { Ipv6Addr::UNSPECIFIED.into() };
-    let send = || {
-        let socket = UdpSocket::bind((any, 0))?;
-        hear_of_errors(&socket, address)?;
-        socket.connect(address)?;
-        // Empty: it is dropped there without a word.
-        socket.send(&[])?;
-        Ok(socket)
-    };
-    match send() {
-        Ok(socket) => Probe::Sent(address, socket),
-        Err(error) => Probe::NotSent(address, error),
-    }
-}
-
-/// Of itself a socket hears of a closed port only; a machine that is not there counts as something that may pass (ip(7)).
-fn hear_of_errors(socket: &UdpSocket, address: SocketAddr) -> nix::Result<()> {
-    if address.is_ipv4() {
-        setsockopt(socket, sockopt::Ipv4RecvErr, &true)
-    } else {
-        setsockopt(socket, sockopt::Ipv6RecvErr, &true)
-    }
-}
-
-/// The error that comes back, if one does in time.
-fn refusal(socket: &UdpSocket, begun: Instant) -> Option<io::Error> {
-    let left = PROBE_WITHIN.saturating_sub(begun.elapsed()).max(Duration::from_millis(1));
-    socket.set_read_timeout(Some(left)).ok()?;
-    match socket.recv(&mut [0; 1]) {
-        Err(error) if !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-            Some(error)
-        }
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::UdpSocket;
+
     use super::*;
     use crate::doctor::Outcome;
-
-    #[test]
-    fn the_kernels_table_tells_an_open_port() {
-        let table = "  sl  local_address                         remote_address\n  \
-                     512: 00000000000000000000000000000000:1F0A 00000000000000000000000000000000:0000 07\n";
-        assert!(is_open(table, 7946));
-        assert!(!is_open(table, 1));
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let port = socket.local_addr().unwrap().port();
-        assert!(is_open(&std::fs::read_to_string("/proc/net/udp").unwrap(), port));
-    }
+    use crate::doctor::probe::PROBE_WITHIN;
 
     #[test]
     fn a_founder_that_lists_itself_waits_for_nobody() {
