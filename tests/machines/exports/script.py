@@ -118,3 +118,24 @@ with subtest("what cannot be written is told once, warned of, and written as soo
     alpha.succeed("chown data-mesher /srv/names")
     alpha.wait_until_succeeds("grep -q jupiter.sol /srv/names/hosts", timeout=30)
     alpha.wait_until_succeeds("journalctl --quiet -u data-mesher MESSAGE_ID=c0f52ecd1d9a4c7b93c9e0f3a8a86d2b | grep -q 'written again'", timeout=10)
+
+with subtest("a container that sees the directory, read-only, gets every answer, also from a table that has grown"):
+    alpha.succeed(
+        "mkdir -p /srv/container/run/data-mesher /srv/container/dev /srv/container/tmp",
+        "for part in usr etc; do mkdir /srv/container/$part; mount --bind /$part /srv/container/$part; done",
+        "for link in bin lib lib64 sbin; do test ! -L /$link || cp -P /$link /srv/container/; done",
+    )
+    within = "chroot /srv/container getent ahosts"
+    alpha.fail(f"{within} mars.sol")
+    alpha.succeed("mount --bind --options ro /run/data-mesher /srv/container/run/data-mesher")
+    assert "192.168.1.2" in alpha.succeed(f"{within} mars.sol")
+    before = alpha.succeed("stat --format=%i /run/data-mesher/hosts.table")
+    alpha.succeed(f"cp {CONFIGURATION} /root/few.toml")
+    many = ", ".join(f'"moon{number}"' for number in range(1_500))
+    alpha.succeed(f"sed -i 's/^names = .*/names = [\"mercury\", {many}]/' {CONFIGURATION}", "mesherctl reload")
+    alpha.wait_until_succeeds(f"{within} moon1499.sol", timeout=60)
+    assert alpha.succeed("stat --format=%i /run/data-mesher/hosts.table") != before, "a larger table is another file"
+    alpha.succeed(f"cp /root/few.toml {CONFIGURATION}", "mesherctl reload")
+    alpha.wait_until_fails(f"{within} moon1499.sol", timeout=60)
+    assert "192.168.1.2" in alpha.succeed(f"{within} mars.sol")
+    alpha.succeed("umount /srv/container/run/data-mesher /srv/container/usr /srv/container/etc")
