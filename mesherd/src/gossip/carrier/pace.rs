@@ -177,6 +177,30 @@ mod tests {
     }
 
     #[test]
+    fn pushes_follow_news_and_newcomers_and_come_to_an_end() {
+        let (interval, now) = (Duration::from_secs(1), Instant::now());
+        let mut pushes = Pushes::default();
+        pushes.own_news(now, interval);
+        assert_eq!((pushes.due(), pushes.busy_until()), (Some(now + OWN_PUSH), Some(now + BUSY_FOR)));
+        assert!(!pushes.begin(now));
+        assert_eq!(pushes.due(), None);
+        // What comes from elsewhere is passed on no more than four times an interval, and only where that reaches somebody.
+        pushes.foreign_news(now, interval, FAN_OUT);
+        assert_eq!(pushes.due(), None);
+        pushes.foreign_news(now, interval, FAN_OUT + 1);
+        assert_eq!(pushes.due(), Some(now + interval / 4));
+        pushes.own_news(now, interval);
+        assert_eq!(pushes.due(), Some(now + OWN_PUSH), "the own news waits for nothing");
+        // A newcomer is asked a few times, so that it is soon known to be alive.
+        pushes.begin(now);
+        pushes.newcomer(now, interval, 2);
+        let times = std::iter::from_fn(|| pushes.due().map(|at| pushes.begin(at))).take(100);
+        assert_eq!(times.collect::<Vec<_>>(), [true, true, true, true, true, false]);
+        pushes.newcomer(now, interval, 1_000);
+        assert_eq!(pushes.due(), None);
+    }
+
+    #[test]
     fn the_rest_is_fetched_from_one_peer_and_from_another_when_that_one_falls_silent() {
         let (mut fetching, now) = (Fetching::default(), Instant::now());
         let [one, other]: [SocketAddr; 2] = ["192.0.2.1:1".parse().unwrap(), "192.0.2.2:1".parse().unwrap()];

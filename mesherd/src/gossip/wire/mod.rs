@@ -292,7 +292,7 @@ impl Wire {
     /// When [`Self::tick`] is due, if nothing happens before.
     pub(crate) fn deadline(&self, now: Instant) -> Instant {
         let busy = self.sender.waits_for_tokens() || !self.reassembly.is_empty();
-        let kept = self.sender.keeps_until(now);
+        let kept = self.sender.sent.due(now);
         let housekeeping = self.housekeeping + Duration::from_secs(60);
         let soon = busy.then(|| now + reassembly::REPEAT_AFTER);
         [kept, soon].into_iter().flatten().fold(housekeeping, Instant::min)

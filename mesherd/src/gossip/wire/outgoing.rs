@@ -9,7 +9,7 @@ use super::datagram::{Channel, MAX_PIECE};
 use super::reassembly::MAX_MESSAGE;
 
 /// How long sent messages can be repeated, and how many bytes and messages are kept for that.
-pub(super) const SENT_FOR: Duration = Duration::from_secs(2);
+const SENT_FOR: Duration = Duration::from_secs(2);
 const MAX_SENT: usize = 4 * MAX_MESSAGE;
 const MAX_SENT_MESSAGES: usize = 1024;
 
@@ -100,9 +100,10 @@ impl SentMessages {
         }
     }
 
-    /// How many bytes are kept.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+    /// By when [`Self::expire`] should be called, where much is kept.
+    pub(crate) fn due(&self, now: Instant) -> Option<Instant> {
+        // A few kilobytes may stay until the next tick: a quiet daemon need not wake for them.
+        (self.bytes > 64 * 1024).then_some(now + SENT_FOR)
     }
 
     #[cfg(any(test, fuzzing))]

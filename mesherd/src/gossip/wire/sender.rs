@@ -12,7 +12,7 @@ use super::Random;
 use super::complaints::Complaint;
 use super::datagram::{self, Body, Channel, Header};
 use super::links::Links;
-use super::outgoing::{Outgoing, SENT_FOR, SentMessages};
+use super::outgoing::{Outgoing, SentMessages};
 use super::reassembly::MAX_MESSAGE;
 use super::seal::{Sealer, Secrets};
 use super::sessions::TokenKeys;
@@ -239,11 +239,5 @@ impl Sender {
     /// Whether messages wait for a token.
     pub(super) fn waits_for_tokens(&self) -> bool {
         self.links.waiting()
-    }
-
-    /// By when what is kept for repetition is to be dropped, where it is much.
-    pub(super) fn keeps_until(&self, now: Instant) -> Option<Instant> {
-        // A few kilobytes may stay until the next tick: a quiet daemon need not wake for them.
-        (self.sent.bytes() > 64 * 1024).then_some(now + SENT_FOR)
     }
 }
