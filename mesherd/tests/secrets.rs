@@ -41,6 +41,7 @@ fn secrets_that_others_may_read_are_refused_with_the_command_to_run() {
     let secret = cluster.dir.path().join("network.secret");
     chmod(&secret, 0o644);
     assert_eq!(refused(&mut alpha), Some(78));
+    assert!(alpha.log().contains("network.secret_file: "), "the key is named: {}", alpha.log());
     assert!(alpha.log().contains(&format!("run: chmod 0600 {}", secret.display())), "{}", alpha.log());
     chmod(&secret, 0o600);
     alpha.start_and_hold("earth.sol", SOON);

@@ -73,13 +73,13 @@ fn load_config(options: &Options) -> Result<Config, Failure> {
 fn load_secrets(config: &Config) -> Result<Secrets, Failure> {
     let directory = credentials::directory();
     let secrets = credentials::network_secrets(directory.as_deref(), &config.network.secret_file)
-        .map_err(|error| Failure::Config(error.to_string()))?;
+        .map_err(|error| Failure::Config(format!("network.secret_file: {error}")))?;
     to_seal_with(&config.network.secret_file, &secrets)
 }
 
 fn parse_secrets(file: &Path, text: &SecretText) -> Result<Secrets, Failure> {
     let secrets = mesher_config::secret::parse_secrets(file, text.expose())
-        .map_err(|error| Failure::Config(error.to_string()))?;
+        .map_err(|error| Failure::Config(format!("network.secret_file: {error}")))?;
     to_seal_with(file, &secrets)
 }
 
@@ -91,7 +91,8 @@ fn to_seal_with(file: &Path, secrets: &[SecretBytes]) -> Result<Secrets, Failure
 /// The settings file, if one is configured: verified, so that a wrong file is found here and not by the peers.
 fn load_settings(config: &Config) -> Result<Option<Signed<SettingsBody>>, Failure> {
     let Some(path) = &config.network.settings_file else { return Ok(None) };
-    settings::read(path, &config.network.id).map(Some).map_err(|error| Failure::Config(error.to_string()))
+    let read = settings::read(path, &config.network.id).map(Some);
+    read.map_err(|error| Failure::Config(format!("network.settings_file: {error}")))
 }
 
 /// This host's certificate: from its file and from the credential `host.cert`, of both the one signed later. `None` if there

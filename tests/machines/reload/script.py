@@ -145,7 +145,7 @@ with subtest("so do a bad secret, bad settings and a bad certificate, each by it
     before = status(alpha)["network"]
     for file, text, words in (
         (SECRET, "AAAA", f"{SECRET}:1: expected 32 bytes"),
-        ("/etc/data-mesher/network.settings", "garbage", "/etc/data-mesher/network.settings"),
+        ("/etc/data-mesher/network.settings", "garbage", "network.settings_file: /etc/data-mesher/network.settings"),
         ("/etc/data-mesher/host.cert", "garbage", "/etc/data-mesher/host.cert"),
     ):
         alpha.succeed(f"cp -a {file} /root/kept 2>/dev/null || rm -f /root/kept", f"echo {text} > {file}")
