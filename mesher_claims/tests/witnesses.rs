@@ -2,6 +2,10 @@
 
 mod world;
 
+use mesher_claims::node::{Effect, Via};
+use mesher_claims::record::Record;
+use mesher_claims::store::AgedRecord;
+use mesher_claims::time::Age;
 use mesher_claims::view::Claimant;
 use world::World;
 use world::planets::assert_sees;
@@ -183,4 +187,33 @@ fn a_witness_that_is_named_again_stands_by_what_it_stated() {
     for on in ["alpha", "beta", "gamma"] {
         assert_eq!(ranks(&world, on, "earth"), before, "as {on} sees it");
     }
+}
+
+/// It came from outside, and nothing of this host's is saved yet: what it says before that might be contradicted by what it says next.
+#[test]
+fn a_witness_that_lost_its_state_passes_nothing_of_its_own_on_before_it_has_joined() {
+    let mut world = two_witnesses();
+    world.run(2_000);
+    let alpha = world.key("alpha").host_key();
+    let stated: Vec<AgedRecord> = {
+        let store = world.node("beta").store();
+        let statements = store.host(&alpha).unwrap().statements();
+        statements.cloned().map(|s| AgedRecord { record: Record::Statement(s), age: Age::NEW }).collect()
+    };
+    assert!(!stated.is_empty());
+    world.stop("alpha");
+    let machine = world.machines.get_mut("alpha").unwrap();
+    (machine.own, machine.store) = (None, None);
+    world.isolate("alpha");
+    world.boot_founder("alpha");
+    let now = world.now("alpha");
+    let node = world.node("alpha");
+    node.take_effects();
+    node.receive(now, stated, Via::Push);
+    for effect in node.take_effects() {
+        let Effect::Forward(records) = effect else { continue };
+        assert!(records.iter().all(|aged| aged.record.host() != Some(alpha)), "{records:?}");
+    }
+    let store = world.node("alpha").store();
+    assert!(store.host(&alpha).unwrap().statements().next().is_some(), "it keeps them all the same");
 }

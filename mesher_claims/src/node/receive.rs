@@ -57,7 +57,9 @@ impl Node {
             {
                 self.synchronise_soon(now);
             }
-            if news && via == Via::Push {
+            // Of itself a host says nothing that it has not saved: what came back to it stays with those who had it.
+            let own_word = own && matches!(record, Record::Statement(_));
+            if news && via == Via::Push && !own_word {
                 let age = self.age_to_pass_on(now, &record, age);
                 new.push(AgedRecord { record, age });
             }
