@@ -21,7 +21,7 @@ const BURST: usize = 32;
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// Datagrams read in one go before other work gets a turn.
-const READS: usize = 64;
+pub(super) const READS: usize = 64;
 
 /// What the rest of the daemon asks of the port.
 pub(crate) enum PortCommand {

@@ -184,6 +184,34 @@ async fn a_layer_whose_task_panicked_says_so_for_good_and_starts_anew() {
     assert_eq!(two.handle.counters().layer_restarts, 1);
 }
 
+/// While datagrams come without a pause, reading them is not all that the process does: on a runtime with one thread, as the daemon's,
+/// others get their turn after each [`port::READS`].
+#[tokio::test(flavor = "current_thread")]
+async fn a_queue_full_of_datagrams_leaves_others_their_turn() {
+    const SENT: usize = 3 * port::READS;
+    let socket = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let (addr, stranger) = (socket.local_addr().unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+    for _ in 0..SENT {
+        // It is in the other socket's queue when this returns.
+        stranger.send_to(b"garbage", addr).unwrap();
+    }
+    let counters = Arc::new(counters::Counters::default());
+    let random = Box::new(|bytes: &mut [u8]| bytes.fill(1));
+    let wire =
+        wire::Wire::new(Instant::now(), node_id(1), b"net", secrets(&[1]), random, Arc::clone(&counters));
+    let ((_sender, commands), (inbound, _messages)) = (mpsc::channel(1), mpsc::channel(1));
+    let socket = tokio::net::UdpSocket::from_std(socket).unwrap();
+    tokio::spawn(port::Port { socket, wire, commands, inbound, counters: Arc::clone(&counters) }.run());
+    let (end, mut seen) = (Instant::now() + PATIENCE, 0);
+    while seen < SENT as u64 {
+        assert!(Instant::now() < end, "{seen} of {SENT} are read");
+        tokio::task::yield_now().await;
+        let now = counters.datagrams_received.get();
+        assert!(now - seen <= port::READS as u64, "{} were read in one turn", now - seen);
+        seen = now;
+    }
+}
+
 /// No generation for a while, as on a full disk: so long the carrier does not run, while everything else does.
 struct Late(Instant);
 
