@@ -11,3 +11,4 @@ mod fleet;
 mod network;
 mod oddities;
 mod restarts;
+mod turns;

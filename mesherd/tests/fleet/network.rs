@@ -1,48 +1,47 @@
 //! A network of its own for each test, whose loopback loses and cuts as it is told.
 
-use std::fs::File;
-use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::sync::Arc;
 
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
 use nix::sched::{CloneFlags, unshare};
+
+use crate::turns::{Turn, set_stretch, slowness};
 
 /// The port of every daemon (`Cluster::alone`): each test has all ports and all of 127.0.0.0/8 to itself.
 pub(crate) const PORT: u16 = 7946;
 
-/// Runs `test` on a thread in a network namespace of its own, which daemons started there inherit, when it is its turn. Fails without root where
-/// `CI` is set; elsewhere says that nothing was tested.
-pub(crate) fn in_network(test: impl FnOnce() + Send + 'static) {
+/// Runs `test` on a thread in a network namespace of its own, which daemons started there inherit, when it is its turn. Fails
+/// without root where `CI` is set; elsewhere says that nothing was tested.
+///
+/// Leases end by the clock, whatever else a machine does. On one that is found busy they are longer; one that is found so only after a
+/// failure runs the test once more. With nothing else to do on the machine a failure is one at once.
+pub(crate) fn in_network(test: impl Fn() + Send + Sync + 'static) {
     if !nix::unistd::geteuid().is_root() {
         assert!(std::env::var_os("CI").is_none(), "this test needs root, for a network namespace");
         eprintln!("skipped: needs root, for a network namespace");
         return;
     }
-    let body = move || {
-        let _turn = take_turn();
-        unshare(CloneFlags::CLONE_NEWNET).expect("unshare");
-        run("ip", &["link", "set", "lo", "up"]);
-        test();
-    };
-    std::thread::spawn(body).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-}
-
-/// Two fleets run at a time, those of other runs of these tests included: a machine that has to run more of them is too slow for any
-/// to keep its leases.
-fn take_turn() -> Flock<File> {
+    let test = Arc::new(test);
+    let mut turn = Turn::wait();
+    let mut stretch = slowness();
     loop {
-        for turn in ["fleet-1", "fleet-2"] {
-            let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(turn);
-            let file = File::options().create(true).append(true).open(&path).unwrap();
-            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                Ok(taken) => return taken,
-                Err((_, Errno::EWOULDBLOCK)) => {}
-                Err((_, error)) => panic!("{}: {error}", path.display()),
-            }
+        if stretch > 1 {
+            println!("the machine is busy: leases are {stretch} times as long");
+            drop(turn);
+            turn = Turn::wait_alone();
         }
-        std::thread::sleep(Duration::from_millis(100));
+        let test = Arc::clone(&test);
+        let body = move || {
+            set_stretch(stretch);
+            unshare(CloneFlags::CLONE_NEWNET).expect("unshare");
+            run("ip", &["link", "set", "lo", "up"]);
+            test();
+        };
+        let Err(panic) = std::thread::spawn(body).join() else { return };
+        match slowness() {
+            busier if busier > stretch => stretch = busier,
+            _ => std::panic::resume_unwind(panic),
+        }
     }
 }
 

@@ -9,14 +9,20 @@ use crate::attack::{self, clock::Clock};
 use crate::cluster::lookup;
 use crate::fleet::{Fleet, address, all_but, answers, renewal_interval};
 use crate::network::in_network;
+use crate::turns::stretch;
 
 const SOON: Duration = Duration::from_secs(60);
-const TTL: Duration = Duration::from_secs(12);
+
 const SIZE: usize = 6;
+
+/// The TTL of so few.
+fn ttl_of_few() -> Duration {
+    Duration::from_secs(12) * stretch()
+}
 
 /// Six daemons that know each other; number 5 claims `contested` first, and number 6 after it.
 fn started(what: &str) -> Fleet {
-    let mut fleet = Fleet::new(what, SIZE, TTL, |_| Vec::new());
+    let mut fleet = Fleet::new(what, SIZE, ttl_of_few(), |_| Vec::new());
     fleet.start_and_settle();
     contested(&fleet);
     fleet
@@ -47,7 +53,7 @@ fn the_state_is_lost_and_the_key_is_left() {
         let (before, watch) = (answers(fleet.number(4)), Watch::begin(&fleet, 4));
         fleet.number_mut(5).start();
         fleet.agree("with the key alone", SOON, |names| *names == before);
-        std::thread::sleep(TTL + Duration::from_secs(2));
+        std::thread::sleep(ttl_of_few() + Duration::from_secs(2));
         assert_eq!(answers(fleet.number(4)), before);
         assert_eq!(watch.end(), [], "nobody sees that anything was lost");
         let log = fleet.number(5).log();
@@ -59,7 +65,7 @@ fn the_state_is_lost_and_the_key_is_left() {
 #[test]
 fn a_founder_does_not_wait_for_itself() {
     in_network(|| {
-        let mut fleet = Fleet::new("founder", 1, TTL, |_| Vec::new());
+        let mut fleet = Fleet::new("founder", 1, ttl_of_few(), |_| Vec::new());
         let config = fleet.number(1).dir.join("config.toml");
         let text = std::fs::read_to_string(&config).unwrap();
         let alone = format!("bootstrap_nodes = [\"{}:{}\"]", address(1), crate::network::PORT);
@@ -86,11 +92,11 @@ fn the_key_is_lost() {
         fleet.number_mut(5).start();
         let begin = Instant::now();
         // The new host waits for the old one's lease to end, as any other would.
-        let times = fleet.agree("a new key", TTL + SOON, |names| {
+        let times = fleet.agree("a new key", ttl_of_few() + SOON, |names| {
             all_but(names, SIZE, &[]) && names.get("contested.sol") == Some(&vec![address(6)])
         });
         // A lease that began anew would end later.
-        assert!(times.longest() < 2 * TTL - renewal_interval(TTL), "{times:?}");
+        assert!(times.longest() < 2 * ttl_of_few() - renewal_interval(ttl_of_few()), "{times:?}");
         fleet.number(5).wait_log("h5.sol passed from n5", SOON);
         fleet.tell(&format!("its own name is its own again after {:.1?}", begin.elapsed()));
         let moved = watch.end();
@@ -103,7 +109,7 @@ fn the_key_is_lost() {
 #[test]
 fn a_clock_is_an_hour_off() {
     in_network(|| {
-        let mut fleet = Fleet::new("clocks", SIZE, TTL, |_| Vec::new());
+        let mut fleet = Fleet::new("clocks", SIZE, ttl_of_few(), |_| Vec::new());
         for (number, ahead_s) in [(3, -3_600), (4, 3_600)] {
             let clock = Clock::new(fleet.cluster.dir.path(), &format!("n{number}"));
             clock.set_wall_ahead(ahead_s);
@@ -126,7 +132,7 @@ fn a_clock_is_an_hour_off() {
             fleet.number_mut(number).start();
             fleet.number(number).wait_socket(SOON);
         }
-        std::thread::sleep(TTL);
+        std::thread::sleep(ttl_of_few());
         fleet.agree("after a TTL and a restart of both", SOON, |names| *names == before);
         assert_eq!(watch.end(), [], "no name moved meanwhile");
         for (number, word) in [(3, "behind"), (4, "ahead of")] {
@@ -142,8 +148,9 @@ fn a_clock_is_an_hour_off() {
         fleet.number_mut(4).kill();
         fleet.number_mut(2).stop();
         fleet.number_mut(2).start();
-        let times = fleet.agree("both killed", TTL + SOON, |names| all_but(names, SIZE, &[3, 4]));
-        let latest = begin.elapsed().saturating_sub(times.longest()) + 2 * TTL - renewal_interval(TTL);
+        let times = fleet.agree("both killed", ttl_of_few() + SOON, |names| all_but(names, SIZE, &[3, 4]));
+        let latest = begin.elapsed().saturating_sub(times.longest()) + 2 * ttl_of_few()
+            - renewal_interval(ttl_of_few());
         assert!(times.longest() < latest, "{times:?}");
     });
 }
@@ -152,7 +159,7 @@ fn a_clock_is_an_hour_off() {
 #[test]
 fn a_task_of_gossip_dies() {
     in_network(|| {
-        let mut fleet = Fleet::new("gossip dies", SIZE, TTL, |_| Vec::new());
+        let mut fleet = Fleet::new("gossip dies", SIZE, ttl_of_few(), |_| Vec::new());
         let dir = fleet.cluster.dir.path();
         let (library, switch) = (attack::shim(dir, "random", "random.c"), dir.join("no-random"));
         fleet.number_mut(5).env = vec![
@@ -172,7 +179,7 @@ fn a_task_of_gossip_dies() {
             fleet.agree("a new name", SOON, |names| names.get(&full) == Some(&vec![address(number)]));
         }
         fleet.tell(&format!("it takes part again {:.1?} after the kernel is well", begin.elapsed()));
-        std::thread::sleep(TTL);
+        std::thread::sleep(ttl_of_few());
         assert_eq!(watch.end(), [], "the daemon lives, and renews");
     });
 }
@@ -181,7 +188,12 @@ fn a_task_of_gossip_dies() {
 fn two_machines_call_themselves_the_same() {
     in_network(|| {
         let mut fleet =
-            Fleet::new("labels", SIZE, TTL, |number| if number > 4 { vec!["both"] } else { Vec::new() });
+            Fleet::new(
+                "labels",
+                SIZE,
+                ttl_of_few(),
+                |number| if number > 4 { vec!["both"] } else { Vec::new() },
+            );
         let config = fleet.number(6).dir.join("config.toml");
         let text = std::fs::read_to_string(&config).unwrap();
         std::fs::write(&config, text.replace("label = \"n6\"", "label = \"n5\"")).unwrap();
@@ -199,12 +211,12 @@ fn two_machines_call_themselves_the_same() {
             };
             fleet.number(number).wait_status("a warning of the label", SOON, warned);
         }
-        std::thread::sleep(TTL);
+        std::thread::sleep(ttl_of_few());
         assert_eq!(watch.end(), []);
         // Each leaves with its own names only.
         let (gone, stays) = if holder == [address(5)] { (5, 6) } else { (6, 5) };
         fleet.number_mut(gone).kill();
-        fleet.agree("one of them killed", TTL + SOON, |names| {
+        fleet.agree("one of them killed", ttl_of_few() + SOON, |names| {
             all_but(names, SIZE, &[gone]) && names.get("both.sol") == Some(&vec![address(stays)])
         });
     });
@@ -216,7 +228,7 @@ fn a_machine_is_cloned_with_its_key() {
     in_network(|| {
         let mut fleet = started("cloned key");
         fleet.number_mut(6).stop();
-        fleet.agree("without the machine that becomes the copy", TTL + SOON, |names| {
+        fleet.agree("without the machine that becomes the copy", ttl_of_few() + SOON, |names| {
             all_but(names, SIZE, &[6])
         });
         fleet.number_mut(5).stop();
@@ -257,7 +269,7 @@ fn a_machine_is_cloned_with_its_key() {
         assert!(first.iter().filter(|change| change.0 == "h5.sol").count() <= 8, "{first:?}");
         // From then on nothing moves.
         let (before, watch) = (answers(fleet.number(1)), Watch::begin(&fleet, 1));
-        std::thread::sleep(TTL);
+        std::thread::sleep(ttl_of_few());
         fleet.agree("a TTL later", SOON, |names| *names == before);
         assert_eq!(watch.end(), [], "names flap");
     });
