@@ -89,10 +89,11 @@ fn cut_and_heal(fleet: &Fleet, round: usize, way: Cut, ttl: Duration) {
     assert!(wanted(&before, &[], 4, size - 1), "{before:?}");
 
     cut(way, half, size);
-    // Both sides claim a name that is new; the low side is first.
+    // Both sides claim a name that is new; the low side is first, by more than what their clocks are apart: each took the others' over
+    // as they were when it joined, with what a busy machine needed to hear of them.
     let (new, full) = (format!("new{round}"), format!("new{round}.sol"));
     fleet.claim(7, &new);
-    std::thread::sleep(Duration::from_millis(100));
+    std::thread::sleep(Duration::from_secs(2));
     fleet.claim(size - 2, &new);
     // Whoever hears nothing of the other side gives its names up. What goes on being heard may stay or go: those who send do
     // not know that they are heard, and send there less and less.
