@@ -3,7 +3,8 @@
 use std::io;
 use std::path::Path;
 
-use mesher_config::{Config, LoadError, Problem, settings};
+use mesher_config::settings::{self, SettingsError};
+use mesher_config::{Config, LoadError, Problem};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -64,7 +65,8 @@ fn as_json(config: &Config) -> Result<toml::Table, Failure> {
 fn check_settings(out: &Output, path: &Path, config: &Config) -> Result<(), Failure> {
     let Some(file) = &config.network.settings_file else { return Ok(()) };
     let Err(error) = settings::read(file, &config.network.id) else { return Ok(()) };
-    if std::fs::File::open(file).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
+    if matches!(&error, SettingsError::Read { error, .. } if error.kind() == io::ErrorKind::PermissionDenied)
+    {
         return Err(Failure::Denied(error.to_string()));
     }
     let (line, column, source) = place_of_settings(path);
