@@ -28,11 +28,12 @@ pub(crate) fn in_network(test: impl Fn() + Send + Sync + 'static) {
     let mut turn = Turn::wait();
     // Once, before the first fleet: the others of this run are no reason for longer leases.
     let mut stretch = *AT_THE_START.get_or_init(slowness);
+    if stretch > 1 {
+        turn = turn.alone();
+    }
     loop {
         if stretch > 1 {
             println!("the machine is busy: leases are {stretch} times as long");
-            drop(turn);
-            turn = Turn::wait_alone();
         }
         let test = Arc::clone(&test);
         let body = move || {
@@ -42,8 +43,7 @@ pub(crate) fn in_network(test: impl Fn() + Send + Sync + 'static) {
             test();
         };
         let Err(panic) = std::thread::spawn(body).join() else { return };
-        drop(turn);
-        turn = Turn::wait_alone();
+        turn = turn.alone();
         match slowness() {
             busier if busier > stretch => stretch = busier,
             _ => std::panic::resume_unwind(panic),

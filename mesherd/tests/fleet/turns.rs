@@ -41,8 +41,9 @@ impl Turn {
         }
     }
 
-    /// Waits for a turn with no other fleet.
-    pub(crate) fn wait_alone() -> Self {
+    /// Gives this turn back, and waits for one with no other fleet.
+    pub(crate) fn alone(self) -> Self {
+        drop(self);
         let wait = |number| {
             loop {
                 match lock(number) {

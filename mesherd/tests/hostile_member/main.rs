@@ -31,6 +31,15 @@ fn unharmed(daemon: &Daemon, name: &str) {
     assert!(metrics.text.contains("\nmesher_gossip_carrier_restarts_total 0\n"), "{}", daemon.log());
 }
 
+/// A network with one member, alpha, who holds earth, and mallory, who has just joined.
+fn joined(claim_ttl_ms: u64) -> (Cluster, Daemon, Mallory) {
+    let cluster = Cluster::new(claim_ttl_ms);
+    let mut alpha = cluster.daemon("alpha", 1, &["earth"], &[]);
+    alpha.start_and_hold("earth.sol", SOON);
+    let mallory = Mallory::join(&cluster, &alpha);
+    (cluster, alpha, mallory)
+}
+
 /// One line for each sender and reason, however often it came.
 fn each_refusal_is_told_once(daemon: &Daemon) {
     let log = daemon.log();
@@ -44,10 +53,7 @@ fn each_refusal_is_told_once(daemon: &Daemon) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_forged_or_replayed_or_beyond_the_limits_counts() {
-    let cluster = Cluster::new(60_000);
-    let mut alpha = cluster.daemon("alpha", 1, &["earth"], &[]);
-    alpha.start_and_hold("earth.sol", SOON);
-    let mut mallory = Mallory::join(&cluster, &alpha);
+    let (cluster, alpha, mut mallory) = joined(60_000);
     let victim: HostKey = alpha.status().host.key.parse().unwrap();
     let overheard = mallory.overhear("c/earth").await;
     let settings = mallory.overhear_settings(&cluster);
@@ -165,10 +171,7 @@ async fn a_member_without_a_certificate_takes_no_name_by_a_back_dated_claim() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn floods_of_names_and_of_hosts_end_at_the_limits() {
-    let cluster = Cluster::new(600_000);
-    let mut alpha = cluster.daemon("alpha", 1, &["earth"], &[]);
-    alpha.start_and_hold("earth.sol", SOON);
-    let mut mallory = Mallory::join(&cluster, &alpha);
+    let (_cluster, alpha, mut mallory) = joined(600_000);
     let first = mallory.host.record();
     let mut records: Vec<Record> = vec![first];
     records.extend((0..4_200).map(|i| mallory.host.claim(&format!("n{i}"), 1)).collect::<Vec<_>>());

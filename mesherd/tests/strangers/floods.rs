@@ -10,9 +10,9 @@ use mesher_control::types::Status;
 
 use crate::attack::stranger::{Fragmenter, Recorded, in_namespace, v4};
 use crate::attack::{random_bytes, seeded};
-use crate::cluster::{Cluster, Daemon};
+use crate::cluster::Daemon;
 use crate::watchdog::Manager;
-use crate::{SOON, STRANGER, claim, two};
+use crate::{SOON, STRANGER, Watched, claim};
 
 /// How long a flood lasts; longer by `MESHER_FLOOD_SECONDS`.
 const FLOOD: Duration = Duration::from_secs(5);
@@ -98,11 +98,7 @@ fn looked_at_and_dropped(daemon: &Daemon) -> u64 {
 #[test]
 fn floods_of_garbage_get_no_answer_and_hinder_nothing() {
     in_namespace(|| {
-        let cluster = Cluster::alone(60_000);
-        let mut alpha = cluster.daemon("alpha", 1, &["earth"], &[]);
-        let mut beta = cluster.daemon("beta", 2, &["mars"], &[1]);
-        let manager = Manager::watch(&mut alpha);
-        let recorded = two(&cluster, &mut alpha, &mut beta);
+        let Watched { cluster, alpha, beta, manager, recorded } = Watched::start();
         let before = alpha.memory();
 
         let done = Arc::new(AtomicBool::new(false));

@@ -19,6 +19,7 @@ use std::time::Duration;
 use attack::stranger::{Recorded, Recorder, v4};
 use cluster::{Cluster, Daemon};
 use mesher_control::Call;
+use watchdog::Manager;
 
 const SOON: Duration = Duration::from_secs(60);
 const STRANGER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 66);
@@ -34,6 +35,27 @@ fn two(cluster: &Cluster, alpha: &mut Daemon, beta: &mut Daemon) -> Vec<Recorded
     let to_alpha = recorded.iter().filter(|datagram| datagram.to == v4(alpha.address, cluster.port()));
     assert!(to_alpha.count() > 5, "{} datagrams were recorded", recorded.len());
     recorded
+}
+
+/// Alpha under a watchdog, and beta, as [`two`] leaves them.
+struct Watched {
+    cluster: Cluster,
+    alpha: Daemon,
+    beta: Daemon,
+    manager: Manager,
+    recorded: Vec<Recorded>,
+}
+
+impl Watched {
+    /// To be called in a namespace of the test's own.
+    fn start() -> Self {
+        let cluster = Cluster::alone(60_000);
+        let mut alpha = cluster.daemon("alpha", 1, &["earth"], &[]);
+        let mut beta = cluster.daemon("beta", 2, &["mars"], &[1]);
+        let manager = Manager::watch(&mut alpha);
+        let recorded = two(&cluster, &mut alpha, &mut beta);
+        Self { cluster, alpha, beta, manager, recorded }
+    }
 }
 
 fn claim(daemon: &Daemon, name: &str) {

@@ -7,19 +7,14 @@ use std::time::{Duration, Instant};
 
 use crate::attack::seeded;
 use crate::attack::stranger::{Recorded, in_namespace, v4};
-use crate::cluster::{Cluster, Daemon};
+use crate::cluster::Daemon;
 use crate::floods::{MIB, made_up};
-use crate::watchdog::Manager;
-use crate::{SOON, claim, two};
+use crate::{SOON, Watched, claim};
 
 #[test]
 fn a_flood_from_ten_thousand_addresses_costs_little_and_keeps_no_newcomer_out() {
     in_namespace(|| {
-        let cluster = Cluster::alone(60_000);
-        let mut alpha = cluster.daemon("alpha", 1, &["earth"], &[]);
-        let mut beta = cluster.daemon("beta", 2, &["mars"], &[1]);
-        let manager = Manager::watch(&mut alpha);
-        let recorded = two(&cluster, &mut alpha, &mut beta);
+        let Watched { cluster, alpha, beta, manager, recorded } = Watched::start();
         let target = v4(alpha.address, cluster.port());
         // The worst that a stranger has: datagrams that open. The first of all was a hello.
         let genuine: Vec<Vec<u8>> =

@@ -197,8 +197,7 @@ def _show_failure(error: BaseException, script: Path, machines: list[Machine]) -
                      machine.container.journal(f"--lines={_MACHINE_LINES}"))
         report.block(f"{machine.name} ({state}): the last of {_UNIT}'s journal",
                      machine.container.journal(f"--lines={_UNIT_LINES}", f"--unit={_UNIT}.service", f"--unit={_UNIT}.socket"))
-    # The script's own lines only: what the driver does below them tells a reader nothing.
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(script)]
+    frames = _frames(error, script)
     where = "".join(traceback.format_list(frames))
     message = "".join(traceback.format_exception_only(error))
     if not frames and not isinstance(error, TimeoutError):
@@ -206,8 +205,13 @@ def _show_failure(error: BaseException, script: Path, machines: list[Machine]) -
     report.block("failed", f"{where}{message}")
 
 
+def _frames(error: BaseException, script: Path) -> list[traceback.FrameSummary]:
+    """The script's own lines only: what the driver does below them tells a reader nothing."""
+    return [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(script)]
+
+
 def _why(error: BaseException, script: Path) -> str:
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(script)]
+    frames = _frames(error, script)
     where = f"line {frames[-1].lineno}: " if frames else ""
     said = f"{type(error).__name__}: {error}".splitlines()[0]
     return f"{where}{said}" if str(error) or not frames else f"{where}{frames[-1].line}"
